@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libclsa_hwmodels.a
+libclsa_hwmodels_a_SOURCES =

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libclsa_reports.a
+libclsa_reports_a_SOURCES =

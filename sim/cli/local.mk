@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libclsa_cli.a
+libclsa_cli_a_SOURCES =

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libclsa_record.a
+libclsa_record_a_SOURCES =

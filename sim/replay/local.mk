@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libclsa_replay.a
+libclsa_replay_a_SOURCES =

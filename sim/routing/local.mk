@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libclsa_routing.a
+libclsa_routing_a_SOURCES =

@@ -1,0 +1,1 @@
+# Unit tests are one program a room, written with Check and run as TAP.
