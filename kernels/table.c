@@ -1,0 +1,108 @@
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/rungs.h"
+
+static const char *const rung_names[CLSA_RUNG_COUNT] = {"ref", "avx2", "avx512", "avx512-bf16"};
+
+const char *clsa_rung_name(enum clsa_rung rung)
+{
+    return (unsigned)rung < CLSA_RUNG_COUNT ? rung_names[rung] : "unknown";
+}
+
+const struct clsa_kernels *clsa_kernels_get(enum clsa_rung rung)
+{
+    switch (rung) {
+    case CLSA_RUNG_REF:
+        return &clsa_kernels_ref;
+#ifdef CLSA_HAVE_X86
+    /* __builtin_cpu_supports asks cpuid and, for the vector states, whether the system saves them. */
+    case CLSA_RUNG_AVX2:
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+            return &clsa_kernels_avx2;
+        return NULL;
+    case CLSA_RUNG_AVX512:
+    case CLSA_RUNG_AVX512_BF16:
+        if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+            !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
+            !__builtin_cpu_supports("fma"))
+            return NULL;
+        if (rung == CLSA_RUNG_AVX512)
+            return &clsa_kernels_avx512;
+        return __builtin_cpu_supports("avx512bf16") ? &clsa_kernels_avx512bf16 : NULL;
+#endif
+    default:
+        return NULL;
+    }
+}
+
+const struct clsa_kernels *clsa_kernels_best(void)
+{
+    int rung;
+
+    for (rung = CLSA_RUNG_AVX512; rung > CLSA_RUNG_REF; rung--) {
+        const struct clsa_kernels *kernels = clsa_kernels_get((enum clsa_rung)rung);
+
+        if (kernels != NULL)
+            return kernels;
+    }
+    return clsa_kernels_get(CLSA_RUNG_REF);
+}
+
+const struct clsa_kernels *clsa_kernels_by_name(const char *name)
+{
+    int rung;
+
+    if (strcmp(name, "best") == 0)
+        return clsa_kernels_best();
+    for (rung = 0; rung < CLSA_RUNG_COUNT; rung++)
+        if (strcmp(name, rung_names[rung]) == 0)
+            return clsa_kernels_get((enum clsa_rung)rung);
+    return NULL;
+}
+
+size_t clsa_kernel_row_bytes(enum clsa_kernel_dtype dtype, size_t n)
+{
+    switch (dtype) {
+    case CLSA_KERNEL_F32:
+        return n * 4;
+    case CLSA_KERNEL_MLA_FP8:
+        return CLSA_MLA_FP8_BYTES;
+    default:
+        return n * 2;
+    }
+}
+
+const char *clsa_kernel_dtype_name(enum clsa_kernel_dtype dtype)
+{
+    static const char *const names[CLSA_KERNEL_DTYPE_COUNT] = {"f32", "bf16", "f16", "mla-fp8"};
+
+    return (unsigned)dtype < CLSA_KERNEL_DTYPE_COUNT ? names[dtype] : "unknown";
+}
+
+size_t clsa_topk_scratch_bytes(size_t n, size_t k)
+{
+    (void)k;
+    /* two lists of (key, position) for the candidates of one pass, and of the next, with a vector's
+     * overhang each, and counters */
+    return 4 * (n + 64) * sizeof(uint32_t) + 3 * 2048 * sizeof(uint32_t);
+}
+
+void clsa_rope_table(float *cos_table, float *sin_table, const int32_t *position, size_t tokens,
+                     size_t d, double base)
+{
+    size_t half = d / 2, t, i;
+
+    for (i = 0; i < half; i++) {
+        double frequency = pow(base, -2.0 * (double)i / (double)d);
+
+        for (t = 0; t < tokens; t++) {
+            double angle = (double)position[t] * frequency;
+
+            cos_table[t * half + i] = (float)cos(angle);
+            sin_table[t * half + i] = (float)sin(angle);
+        }
+    }
+}
