@@ -34,7 +34,6 @@ AS_IF([test "x$CLSA_SANITIZE" != x], [CLSA_SANITIZE="$CLSA_SANITIZE -fno-omit-fr
 CLSA_CFLAGS="-std=c11 -ffp-contract=off$clsa_warn $CLSA_SANITIZE"
 AC_SUBST([CLSA_CFLAGS])
 AC_SUBST([CLSA_SANITIZE])
-AC_DEFINE([_GNU_SOURCE], [1], [POSIX.1-2008 and the few GNU calls (MAP_HUGETLB, memfd_create) that are used])
 AC_OPENMP
 ])
 

@@ -1,1 +1,17 @@
-# Unit tests are one program a room, written with Check and run as TAP.
+# Unit tests are one program a room, written with Check, which speaks TAP; shell tests speak TAP too.
+# A unit test's main is CLSA_TEST_MAIN of tests/unit/test.h.
+TEST_EXTENSIONS = .sh .tap
+TEST_LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+SH_LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+AM_TESTS_ENVIRONMENT = \
+  OPENBLAS_NUM_THREADS=1; export OPENBLAS_NUM_THREADS; \
+  CLSA="$(abs_builddir)/clsa"; export CLSA; \
+  CLSA_SRC="$(abs_top_srcdir)"; export CLSA_SRC; \
+  CLSA_BUILD="$(abs_builddir)"; export CLSA_BUILD; \
+  CLSA_DATA_PATH="$(abs_top_srcdir)"; export CLSA_DATA_PATH; \
+  ASAN_OPTIONS="$${ASAN_OPTIONS:-allocator_may_return_null=1:detect_leaks=1}"; export ASAN_OPTIONS;
+EXTRA_DIST += build-aux/tap-driver.sh
+CLSA_TEST_LIBS = $(CHECK_LIBS)
+if HAVE_CHECK
+include tests/unit/local.mk
+endif

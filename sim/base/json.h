@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sim/base/status.h"
 
@@ -48,7 +49,6 @@ int clsa_json_f64(const struct clsa_json *doc, const struct clsa_node *object, c
                   bool required, double *out, struct clsa_err *err);
 
 /* Writes text as a JSON string with quotes; bytes that are not UTF-8 become U+FFFD. */
-#include <stdio.h>
 void clsa_json_put_string(FILE *out, const char *text);
 
 #endif
