@@ -1,0 +1,132 @@
+/* An implementation: how software uses silicon, read from CSV rows `op,parameter,value,unit,source`.
+ *
+ * `op` is an op kind ("gemm"), a kind with its role ("gemm_down"; wins over the kind), or "*" for all.
+ * A row `*,base,NAME,-,...` starts from another implementation; rows of the file itself win. One table
+ * names every parameter; unknown, repeated and impossible ones are errors with file and line. What a
+ * parameter means for a kind of op is said where that kind is mapped (sim/replay/map_*.c). */
+#ifndef CLSA_HWMODELS_IMPLEMENTATION_H
+#define CLSA_HWMODELS_IMPLEMENTATION_H
+
+#include <stddef.h>
+
+#include "sim/base/status.h"
+#include "sim/base/units.h"
+
+struct clsa_op;
+
+/* X(NAME, "name", dimension, default, least, most, "choices" or NULL, "what it is").
+ * A parameter with choices is a word of the list "a|b|c"; its value is the word's place, from 0. */
+#define CLSA_IMPL_TABLE(X)                                                                         \
+    /* which kernels run */                                                                        \
+    X(METHOD, "method", TEXT, 0, 0, 0, CLSA_IMPL_METHODS, "how the op is done; see map_*.c")       \
+    X(LAUNCH, "launch", TEXT, 0, 0, 0, "graph|stream|fused", "how kernels of the op are launched; " \
+      "fused: the op costs no launch and no time of its own")                                      \
+    X(EXTRA_LAUNCHES, "extra_launches", COUNT, 0, 0, 1000, NULL,                                   \
+      "small helper kernels beside the op's own (casts, copies, metadata)")                        \
+    X(EXTRA_TIME, "extra_time", SECONDS, 0, 0, 1e-2, NULL, "what one of those takes")              \
+    X(FIXED_TIME, "fixed_time", SECONDS, 0, 0, 1e-1, NULL,                                         \
+      "host synchronisation or set-up once an op, outside its kernels")                            \
+    /* shape of a kernel */                                                                        \
+    X(TILE_M, "tile_m", COUNT, 0, 0, 65536, NULL, "rows of a tile; 0: chosen by the mapping")      \
+    X(TILE_N, "tile_n", COUNT, 0, 0, 65536, NULL, "columns (or keys) of a tile")                   \
+    X(TILE_K, "tile_k", COUNT, 64, 1, 65536, NULL, "depth of a tile's step")                       \
+    X(STAGES, "stages", COUNT, 3, 1, 64, NULL, "tiles in flight of one block's pipeline")          \
+    X(THREADS, "threads", COUNT, 128, 1, 1024, NULL, "threads a block")                            \
+    X(RESIDENT, "resident", COUNT, 1, 1, 64, NULL, "blocks that fit an SM at once")                \
+    X(SPLIT_TARGET, "split_target", COUNT, 0, 0, 1e6, NULL, "blocks that a split rule aims at")    \
+    X(SPLIT_MAX, "split_max", COUNT, 1, 1, 65536, NULL, "most splits of one unit of work")         \
+    X(PASSES, "passes", COUNT, 1, 0, 64, NULL, "passes over the data")                             \
+    X(ROW_PAD, "row_pad", COUNT, 1, 1, 65536, NULL, "rows are padded to a multiple of this")       \
+    /* costs inside a kernel */                                                                    \
+    X(PROLOGUE, "prologue", CYCLES, 0, 0, 1e7, NULL,                                               \
+      "from a block's start to its first load: index arithmetic, descriptors, barriers")           \
+    X(EPILOGUE, "epilogue", CYCLES, 0, 0, 1e7, NULL, "from a block's last step to its end")        \
+    X(STEP_CYCLES, "step_cycles", CYCLES, 0, 0, 1e7, NULL,                                         \
+      "of a step, not overlapped within its block: barriers, dependent arithmetic")                \
+    X(PASS_CYCLES, "pass_cycles", CYCLES, 0, 0, 1e7, NULL,                                         \
+      "between passes: reductions, block-wide barriers")                                           \
+    X(TENSOR_EFFICIENCY, "tensor_efficiency", COUNT, 1, 0.01, 1, NULL,                             \
+      "part of the matrix rate that the inner loop reaches when fed")                              \
+    X(VECTOR_EFFICIENCY, "vector_efficiency", COUNT, 1, 0.01, 1, NULL,                             \
+      "part of the vector rate that the inner loop reaches when fed")                              \
+    X(MEMORY_EFFICIENCY, "memory_efficiency", COUNT, 1, 0.05, 1.2, NULL,                           \
+      "part of the machine's streaming rate that its access pattern reaches")                      \
+    X(L2_EFFICIENCY, "l2_efficiency", COUNT, 1, 0.05, 1.2, NULL,                                   \
+      "part of the machine's L2 rate that its access pattern reaches")                             \
+    X(INFLIGHT, "inflight", BYTES, 0, 0, 1e9, NULL,                                                \
+      "bytes one block keeps outstanding; 0: stages times the bytes of a step")                    \
+    X(OVERLAP, "overlap", COUNT, 1, 0, 1, NULL,                                                    \
+      "part of the shorter of memory and arithmetic time that hides behind the longer")            \
+    X(ELEMENT_CYCLES, "element_cycles", CYCLES, 0, 0, 1e6, NULL,                                   \
+      "arithmetic of one element on one thread (scores, histogram updates)")                       \
+    X(CONFLICT_CYCLES, "conflict_cycles", CYCLES, 0, 0, 1e6, NULL,                                 \
+      "serialised update of one shared counter")                                                   \
+    /* the second kernel of a split operation */                                                   \
+    X(COMBINE_PROLOGUE, "combine_prologue", CYCLES, 0, 0, 1e7, NULL, "as prologue, combine kernel") \
+    X(COMBINE_STEP, "combine_step", CYCLES, 0, 0, 1e7, NULL, "a split joined, combine kernel")
+
+/* All methods that some mapping knows; the mapping of an op kind says which it accepts. */
+#define CLSA_IMPL_METHODS                                                                          \
+    "default|split|flash3|paged|cublas|torch|radix|cluster|mla_sparse|elementwise|rows"
+
+enum clsa_impl_parameter {
+#define X(id, name, dim, def, lo, hi, choices, doc) CLSA_IMPL_##id,
+    CLSA_IMPL_TABLE(X)
+#undef X
+        CLSA_IMPL_PARAMETERS
+};
+
+/* The words of CLSA_IMPL_METHODS and of `launch`, in order. */
+enum clsa_impl_method {
+    CLSA_METHOD_DEFAULT,
+    CLSA_METHOD_SPLIT,
+    CLSA_METHOD_FLASH3,
+    CLSA_METHOD_PAGED,
+    CLSA_METHOD_CUBLAS,
+    CLSA_METHOD_TORCH,
+    CLSA_METHOD_RADIX,
+    CLSA_METHOD_CLUSTER,
+    CLSA_METHOD_MLA_SPARSE,
+    CLSA_METHOD_ELEMENTWISE,
+    CLSA_METHOD_ROWS
+};
+enum clsa_impl_launch { CLSA_LAUNCH_GRAPH, CLSA_LAUNCH_STREAM, CLSA_LAUNCH_FUSED };
+
+struct clsa_impl_row {
+    const char *op, *parameter, *text, *unit, *source, *file; /* owned by the implementation */
+    size_t line;
+};
+
+struct clsa_implementation {
+    char name[64];
+    double *values;             /* [op kinds][roles][parameters], resolved */
+    struct clsa_impl_row *rows; /* as read, inherited first */
+    size_t n_rows;
+    char **strings;
+    size_t n_strings;
+};
+
+/* Reads an implementation by name (a file of hwmodels/implementations) or path. `sets` are overrides
+ * "op.parameter=VALUE[ ]UNIT" ("gemm.stages=4", "*.launch=stream").
+ * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE, CLSA_EIO or CLSA_ENOMEM. */
+int clsa_impl_read(const char *name, const char *const *sets, size_t n_sets,
+                   struct clsa_implementation *out, struct clsa_err *err);
+/* Takes NULL and zeroed structs. */
+void clsa_impl_destroy(struct clsa_implementation *impl);
+
+/* The value that holds for an op: role row, else kind row, else "*" row, else the table's default. */
+double clsa_impl_get(const struct clsa_implementation *impl, const struct clsa_op *op,
+                     enum clsa_impl_parameter p);
+/* The same by kind and role (enum clsa_op_kind, enum clsa_role). */
+double clsa_impl_value(const struct clsa_implementation *impl, unsigned kind, unsigned role,
+                       enum clsa_impl_parameter p);
+/* Sets one value for a kind (all its roles), for tests and fitting. */
+void clsa_impl_put(struct clsa_implementation *impl, unsigned kind, enum clsa_impl_parameter p,
+                   double value);
+
+/* The table as data. */
+const char *clsa_impl_parameter_name(enum clsa_impl_parameter p);
+const char *clsa_impl_parameter_doc(enum clsa_impl_parameter p);
+int clsa_impl_parameter_find(const char *name);
+
+#endif

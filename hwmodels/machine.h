@@ -1,0 +1,198 @@
+/* A machine: what silicon is, read from CSV rows `parameter,value,unit,source`.
+ *
+ * One table below names every parameter. A file may start from another machine by a row `base`; rows
+ * of the file itself win over inherited ones, and overrides (`--set name=value`) win over both. Unknown,
+ * repeated, missing and impossible parameters are errors with file and line. Values are held in base
+ * units: bytes, bytes/s, Hz, s, FLOP/s, cycles, counts.
+ *
+ * Hardware only: how software uses it is hwmodels/implementation.h. */
+#ifndef CLSA_HWMODELS_MACHINE_H
+#define CLSA_HWMODELS_MACHINE_H
+
+#include <stddef.h>
+
+#include "sim/base/status.h"
+#include "sim/base/units.h"
+
+enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
+
+/* Who needs a parameter: both kinds, one kind, or optional there (the default applies). */
+#define CLSA_NEED_GPU 1u
+#define CLSA_NEED_CPU 2u
+#define CLSA_MAY_GPU 4u
+#define CLSA_MAY_CPU 8u
+#define CLSA_NEED_BOTH (CLSA_NEED_GPU | CLSA_NEED_CPU)
+#define CLSA_MAY_BOTH (CLSA_MAY_GPU | CLSA_MAY_CPU)
+
+/* X(field, "name", dimension, need, default, least, most, "what it is") */
+#define CLSA_MACHINE_TABLE(X)                                                                      \
+    /* GPU compute */                                                                              \
+    X(sm_count, "sm.count", COUNT, CLSA_NEED_GPU, 0, 1, 4096, "streaming multiprocessors or CUs")  \
+    X(sm_clock, "sm.clock", HZ, CLSA_NEED_GPU, 0, 1e6, 1e10, "clock while a kernel runs")          \
+    X(sm_threads, "sm.threads", COUNT, CLSA_NEED_GPU, 0, 32, 65536, "resident threads an SM")      \
+    X(sm_blocks, "sm.blocks", COUNT, CLSA_NEED_GPU, 0, 1, 1024, "resident thread blocks an SM")    \
+    X(sm_smem, "sm.smem", BYTES, CLSA_NEED_GPU, 0, 1024, 1e9, "shared memory an SM")               \
+    X(sm_l2_bandwidth, "sm.l2_bandwidth", BYTES_PER_CYCLE, CLSA_NEED_GPU, 0, 1, 4096,              \
+      "bytes an SM takes from L2 a cycle")                                                         \
+    X(tensor_bf16, "tensor.bf16", FLOPS, CLSA_NEED_GPU, 0, 1e9, 1e18, "dense bf16 matrix peak")    \
+    X(tensor_fp8, "tensor.fp8", FLOPS, CLSA_MAY_GPU, 0, 0, 1e18, "dense fp8 peak; 0: none")        \
+    X(tensor_fp4, "tensor.fp4", FLOPS, CLSA_MAY_GPU, 0, 0, 1e18, "dense fp4 peak; 0: none")        \
+    X(tensor_sustained, "tensor.sustained", COUNT, CLSA_MAY_GPU, 1, 0.05, 1,                       \
+      "part of the matrix peak that long kernels hold under the power limit")                      \
+    X(vector_fp32, "vector.fp32", FLOPS, CLSA_NEED_BOTH, 0, 1e6, 1e16,                             \
+      "float32 peak outside matrix units, all SMs or all cores; multiply-add counts two")          \
+    X(special_rate, "special.rate", COUNT_PER_CYCLE, CLSA_MAY_GPU, 16, 1, 1024,                    \
+      "exponentials and the like an SM finishes a cycle")                                          \
+    /* CPU compute */                                                                              \
+    X(core_count, "core.count", COUNT, CLSA_NEED_CPU, 0, 1, 65536, "physical cores")               \
+    X(core_clock, "core.clock", HZ, CLSA_NEED_CPU, 0, 1e6, 1e11, "clock with all cores busy")      \
+    X(core_clock_one, "core.clock_one", HZ, CLSA_MAY_CPU, 0, 0, 1e11,                              \
+      "clock with one core busy; 0: as core.clock")                                                \
+    X(core_inflight, "core.inflight", COUNT, CLSA_NEED_CPU, 0, 1, 4096,                            \
+      "cache lines of one core that may be outstanding beyond L1 (line-fill buffers)")             \
+    X(core_stream, "core.stream", BYTES_PER_S, CLSA_NEED_CPU, 0, 1e6, 1e13,                        \
+      "bytes a second one core streams from DRAM with the hardware prefetchers")                   \
+    X(matrix_bf16, "matrix.bf16", FLOPS, CLSA_MAY_CPU, 0, 0, 1e17,                                 \
+      "bf16 dot-product or matrix-unit peak, all cores; 0: none")                                  \
+    X(fork_join, "fork_join", SECONDS, CLSA_MAY_CPU, 5e-6, 0, 1e-2,                                \
+      "one parallel region: waking the threads and waiting for the last")                          \
+    X(call_cost, "call.cost", SECONDS, CLSA_MAY_CPU, 2e-7, 0, 1e-3, "one kernel call on one core") \
+    /* caches */                                                                                   \
+    X(l1_size, "l1.size", BYTES, CLSA_NEED_BOTH, 0, 256, 1e9, "L1 data cache an SM or core")       \
+    X(l1_line, "l1.line", BYTES, CLSA_MAY_BOTH, 0, 0, 4096, "line; 0: as L2")                      \
+    X(l1_ways, "l1.ways", COUNT, CLSA_MAY_BOTH, 4, 1, 4096, "associativity")                       \
+    X(l1_latency, "l1.latency", CYCLES, CLSA_NEED_BOTH, 0, 1, 1e5, "dependent load, L1 hit")       \
+    X(l1_bandwidth, "l1.bandwidth", BYTES_PER_CYCLE, CLSA_NEED_BOTH, 0, 1, 1e5,                    \
+      "bytes a cycle from L1 or shared memory, each SM or core")                                   \
+    X(l2_size, "l2.size", BYTES, CLSA_NEED_BOTH, 0, 256, 1e13, "whole L2 (GPU); L2 a core (CPU)")  \
+    X(l2_partitions, "l2.partitions", COUNT, CLSA_MAY_GPU, 1, 1, 64,                               \
+      "parts of the L2; an SM reads through its own, so shared data is held in each")              \
+    X(l2_line, "l2.line", BYTES, CLSA_NEED_BOTH, 0, 16, 4096, "line (tag granularity)")            \
+    X(l2_sector, "l2.sector", BYTES, CLSA_MAY_BOTH, 0, 0, 4096, "fill granularity; 0: a line")     \
+    X(l2_ways, "l2.ways", COUNT, CLSA_NEED_BOTH, 0, 1, 65536, "associativity")                     \
+    X(l2_latency, "l2.latency", CYCLES, CLSA_NEED_BOTH, 0, 1, 1e6, "dependent load, L2 hit")       \
+    X(l2_far_latency, "l2.far_latency", CYCLES, CLSA_MAY_GPU, 0, 0, 1e6,                           \
+      "dependent load, hit in the other partition; 0: as near")                                    \
+    X(l2_bandwidth, "l2.bandwidth", BYTES_PER_S, CLSA_NEED_GPU, 0, 1e9, 1e16,                      \
+      "bytes a second the whole L2 delivers on hits")                                              \
+    X(l2_core_bandwidth, "l2.core_bandwidth", BYTES_PER_CYCLE, CLSA_NEED_CPU, 0, 0.1, 4096,        \
+      "bytes a cycle one core streams from its L2")                                                \
+    X(l3_size, "l3.size", BYTES, CLSA_MAY_BOTH, 0, 0, 1e13,                                        \
+      "one L3 slice group (CPU) or the memory-side cache (GPU); 0: none")                          \
+    X(l3_cores, "l3.cores", COUNT, CLSA_MAY_CPU, 0, 0, 65536, "cores that share one L3; 0: all")   \
+    X(l3_ways, "l3.ways", COUNT, CLSA_MAY_BOTH, 16, 1, 65536, "associativity")                     \
+    X(l3_latency, "l3.latency", CYCLES, CLSA_MAY_BOTH, 0, 0, 1e6, "dependent load, L3 hit")        \
+    X(l3_bandwidth, "l3.bandwidth", BYTES_PER_S, CLSA_MAY_GPU, 0, 0, 1e16,                         \
+      "bytes a second of the memory-side cache")                                                   \
+    X(l3_core_bandwidth, "l3.core_bandwidth", BYTES_PER_CYCLE, CLSA_MAY_CPU, 8, 0.1, 4096,         \
+      "bytes a cycle one core streams from L3")                                                    \
+    /* memory */                                                                                   \
+    X(dram_size, "dram.size", BYTES, CLSA_NEED_BOTH, 0, 1024, 1e16, "capacity")                    \
+    X(dram_bandwidth, "dram.bandwidth", BYTES_PER_S, CLSA_NEED_BOTH, 0, 1e6, 1e16, "pin peak")     \
+    X(dram_stream, "dram.stream", COUNT, CLSA_MAY_BOTH, 0.92, 0.05, 1,                             \
+      "part of the peak that long streaming reads reach")                                          \
+    X(dram_mixed, "dram.mixed", COUNT, CLSA_MAY_BOTH, 0.75, 0.05, 1,                               \
+      "part of the peak that equal reads and writes reach together")                               \
+    X(dram_latency, "dram.latency", SECONDS, CLSA_NEED_BOTH, 0, 1e-9, 1e-4,                        \
+      "dependent load that misses every cache, TLB warm, memory idle")                             \
+    X(dram_loaded, "dram.loaded", COUNT, CLSA_MAY_BOTH, 1.5, 1, 10,                                \
+      "factor on dram.latency near full bandwidth")                                                \
+    X(dram_channels, "dram.channels", COUNT, CLSA_NEED_BOTH, 0, 1, 65536,                          \
+      "independent channels (pseudo channels of HBM, sub channels of DDR5)")                       \
+    X(dram_burst, "dram.burst", BYTES, CLSA_NEED_BOTH, 0, 8, 4096, "bytes of one access")          \
+    X(dram_interleave, "dram.interleave", BYTES, CLSA_MAY_BOTH, 256, 8, 1048576,                   \
+      "consecutive bytes that go to one channel")                                                  \
+    X(dram_banks, "dram.banks", COUNT, CLSA_NEED_BOTH, 0, 1, 4096, "banks a channel")              \
+    X(dram_bank_groups, "dram.bank_groups", COUNT, CLSA_MAY_BOTH, 4, 1, 256, "groups of banks")    \
+    X(dram_row, "dram.row", BYTES, CLSA_NEED_BOTH, 0, 64, 1048576, "row (page) of a bank")         \
+    X(dram_trcd, "dram.trcd", SECONDS, CLSA_NEED_BOTH, 0, 1e-10, 1e-6, "activate to read")         \
+    X(dram_trp, "dram.trp", SECONDS, CLSA_NEED_BOTH, 0, 1e-10, 1e-6, "precharge")                  \
+    X(dram_tcl, "dram.tcl", SECONDS, CLSA_NEED_BOTH, 0, 1e-10, 1e-6, "read to first data")         \
+    X(dram_tras, "dram.tras", SECONDS, CLSA_NEED_BOTH, 0, 1e-10, 1e-5, "activate to precharge")    \
+    X(dram_trrd, "dram.trrd", SECONDS, CLSA_MAY_BOTH, 4e-9, 0, 1e-6, "activate to activate")       \
+    X(dram_tfaw, "dram.tfaw", SECONDS, CLSA_MAY_BOTH, 1.6e-8, 0, 1e-6, "four-activate window")     \
+    X(dram_trefi, "dram.trefi", SECONDS, CLSA_MAY_BOTH, 3.9e-6, 1e-9, 1e-3, "refresh interval")    \
+    X(dram_trfc, "dram.trfc", SECONDS, CLSA_MAY_BOTH, 2.6e-7, 0, 1e-4, "one refresh")              \
+    /* translation */                                                                              \
+    X(tlb_entries, "tlb.entries", COUNT, CLSA_NEED_BOTH, 0, 1, 1e9, "last-level data TLB")         \
+    X(tlb_ways, "tlb.ways", COUNT, CLSA_MAY_BOTH, 8, 1, 1e6, "associativity of it")                \
+    X(tlb_l1_entries, "tlb.l1_entries", COUNT, CLSA_MAY_BOTH, 64, 1, 1e6,                          \
+      "first-level data TLB an SM or core")                                                        \
+    X(tlb_page, "tlb.page", BYTES, CLSA_NEED_BOTH, 0, 1024, 1e12, "page that data lies in")        \
+    X(tlb_l2_latency, "tlb.l2_latency", CYCLES, CLSA_MAY_BOTH, 7, 0, 1e5,                          \
+      "added when the first level misses and the last level hits")                                 \
+    X(tlb_walk, "tlb.walk", SECONDS, CLSA_NEED_BOTH, 0, 0, 1e-4, "added by a miss of every level") \
+    X(tlb_walkers, "tlb.walkers", COUNT, CLSA_MAY_BOTH, 4, 1, 65536, "page walks under way at once") \
+    X(tlb_nested, "tlb.nested", COUNT, CLSA_MAY_BOTH, 1, 1, 10,                                    \
+      "factor on tlb.walk under a hypervisor")                                                     \
+    /* concurrency and launches */                                                                 \
+    X(inflight_sm, "inflight.sm", BYTES, CLSA_NEED_GPU, 0, 64, 1e9,                                \
+      "bytes of loads one SM may have outstanding beyond L1")                                      \
+    X(launch_graph_node, "launch.graph_node", SECONDS, CLSA_NEED_GPU, 0, 0, 1e-3,                  \
+      "gap between the end of a kernel and the start of the next in a graph")                      \
+    X(launch_stream, "launch.stream", SECONDS, CLSA_NEED_GPU, 0, 0, 1e-3,                          \
+      "least time from launch to launch in a stream, host bound")                                  \
+    X(launch_ramp, "launch.ramp", SECONDS, CLSA_NEED_GPU, 0, 0, 1e-3,                              \
+      "a kernel of one empty block: first instruction fetch to retirement")                        \
+    X(launch_block, "launch.block", SECONDS, CLSA_NEED_GPU, 0, 0, 1e-6,                            \
+      "one block handed to an SM by the whole machine's dispatcher")                               \
+    /* links */                                                                                    \
+    X(nvlink_bandwidth, "nvlink.bandwidth", BYTES_PER_S, CLSA_MAY_GPU, 0, 0, 1e14,                 \
+      "link to the other GPUs, a direction; 0: none")                                              \
+    X(nvlink_latency, "nvlink.latency", SECONDS, CLSA_MAY_GPU, 0, 0, 1e-2,                         \
+      "one all-reduce of a few bytes, without its launch")
+
+enum clsa_machine_parameter {
+#define X(field, name, dim, need, def, lo, hi, doc) CLSA_MACHINE_##field,
+    CLSA_MACHINE_TABLE(X)
+#undef X
+        CLSA_MACHINE_PARAMETERS
+};
+
+/* Where a value came from; one a parameter that was set. Strings are owned by the machine. */
+struct clsa_machine_row {
+    enum clsa_machine_parameter parameter;
+    double value;       /* base units */
+    const char *text;   /* as written */
+    const char *unit;   /* as written */
+    const char *source; /* as written; "--set" for overrides */
+    const char *file;   /* where it was read ("--set" for overrides) */
+    size_t line;
+};
+
+struct clsa_machine {
+    char name[64];
+    char title[128]; /* row `title`, optional: what people call it */
+    enum clsa_machine_kind kind;
+#define X(field, name, dim, need, def, lo, hi, doc) double field;
+    CLSA_MACHINE_TABLE(X)
+#undef X
+    struct clsa_machine_row *rows; /* in table order: what was set, not what defaulted */
+    size_t n_rows;
+    char **strings; /* backing store of the rows */
+    size_t n_strings;
+};
+
+/* Reads a machine by name (a file of hwmodels/machines) or path, follows its `base` rows (at most 8
+ * deep, a loop is an error), applies n_sets overrides of the form "name=VALUE[ ]UNIT", checks all.
+ * Besides the parameters a file has rows `kind` (gpu or cpu; unit -), and may have `base` and `title`.
+ * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE (a bad override), CLSA_EIO or
+ * CLSA_ENOMEM. The caller releases *out with clsa_machine_destroy. */
+int clsa_machine_read(const char *name, const char *const *sets, size_t n_sets,
+                      struct clsa_machine *out, struct clsa_err *err);
+/* Takes NULL and zeroed structs. */
+void clsa_machine_destroy(struct clsa_machine *machine);
+
+/* The table as data, for `machine show` and reports. */
+const char *clsa_machine_parameter_name(enum clsa_machine_parameter p);
+const char *clsa_machine_parameter_doc(enum clsa_machine_parameter p);
+enum clsa_dimension clsa_machine_parameter_dimension(enum clsa_machine_parameter p);
+unsigned clsa_machine_parameter_need(enum clsa_machine_parameter p);
+/* Index by name, or -1. */
+int clsa_machine_parameter_find(const char *name);
+/* The value held for a parameter, set or defaulted, in base units. */
+double clsa_machine_value(const struct clsa_machine *machine, enum clsa_machine_parameter p);
+/* Sets one value in base units without source, for tests and fitting; no range check. */
+void clsa_machine_put(struct clsa_machine *machine, enum clsa_machine_parameter p, double value);
+
+#endif
