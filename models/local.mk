@@ -1,0 +1,8 @@
+MODELS = \
+  models/README.md \
+  models/clsa-4b.json \
+  models/clsa-byte-5m.json models/clsa-byte-5m.safetensors \
+  models/tasks.json models/tasks.safetensors \
+  models/yoco-3b.json
+nobase_dist_pkgdata_DATA += $(MODELS)
+EXTRA_DIST += tests/golden/golden.safetensors tests/golden/golden_long.safetensors

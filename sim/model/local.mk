@@ -1,2 +1,5 @@
 noinst_LIBRARIES += libclsa_model.a
-libclsa_model_a_SOURCES =
+libclsa_model_a_SOURCES = \
+  sim/model/geometry.c sim/model/geometry.h \
+  sim/model/plan.c sim/model/plan.h \
+  sim/model/plan_build.h sim/model/plan_clsa.c

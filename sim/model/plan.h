@@ -5,6 +5,20 @@
 #ifndef CLSA_MODEL_PLAN_H
 #define CLSA_MODEL_PLAN_H
 
+/* Operands come in this order, per kind (r: read, w: written):
+ *   embed        r ids (the embedding only), r table, w rows      norm       r x, r weight, w y
+ *   gemm         r x, r W, w y                                    add        r x, r y, w x
+ *   head_norm    r x, r q_norm if there are query heads, r k_norm if there are key heads, w x
+ *   rope         r x, r cos and sin, w x                          silu       r [gate, up], w y
+ *   kv_append    r rows, w cache                                  all_reduce r y, w y
+ *   attn_*       r q, r K, r V, [r selected positions,] w out
+ *   index_score  r index query, r index keys, [r head weights,] w scores      topk  r scores, w positions
+ * n and k: embed, norm, add, silu, all_reduce: n values a row. gemm: [m,n] = [m,k] W[n,k]^T.
+ * head_norm, rope: n = heads * head_dim. kv_append: n values a row in kv_heads planes of head_dim each.
+ * attn_*: n = k = heads * head_dim. index_score: n = the most keys of any query, k = head_dim.
+ * topk: n likewise.
+ * An operand with a head stride has kv_heads rows (planes, K/V heads) where it says one.
+ * Cache rows of K and V are interleaved: [2, kv_heads, head_dim] a token. */
 #include "sim/base/op.h"
 #include "sim/model/geometry.h"
 
