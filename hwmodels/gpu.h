@@ -11,7 +11,7 @@
  *   bytes of all c blocks over the L2's rate, and those that miss over the DRAM's,
  *   bytes of an SM's blocks over what latency lets through: in flight / latency (Little's law),
  *   one block's own chain: its latency over its stages plus what does not overlap.
- * So small grids are bound by latency and large ones by bandwidth, and the last wave pays its tail. */
+ * Later waves hide prologues behind the blocks still at work. So small grids are bound by latency and large ones by bandwidth, and the last wave pays its tail. */
 #ifndef CLSA_HWMODELS_GPU_H
 #define CLSA_HWMODELS_GPU_H
 
@@ -38,7 +38,8 @@ struct clsa_gpu_stream {
     double unique_bytes;   /* distinct bytes: what a cache of any size must fetch once */
     double total_bytes;    /* bytes that the SMs ask of L2, >= unique where tiles read again */
     double row_bytes;      /* CLSA_ROWS: consecutive bytes at one place */
-    bool prologue;         /* read before the first step and waited for (indices, block tables) */
+    double block_passes;   /* times that one block goes over the same bytes; 0 and 1: once */
+    double block_bytes;    /* distinct bytes of one block, where block_passes > 1 */
 };
 
 struct clsa_gpu_kernel {
@@ -54,8 +55,10 @@ struct clsa_gpu_kernel {
     double longest_steps;  /* of the longest block; 0: as the mean */
     /* cycles at sm.clock */
     double prologue_cycles, epilogue_cycles;
-    double step_cycles;    /* of a step, not hidden within its block */
+    double step_cycles;    /* of a step, not hidden within its block but behind other blocks */
+    double step_issue_cycles; /* of a step, instruction issue that the blocks of an SM share */
     double hops;           /* dependent memory round trips of a block outside its steps */
+    double step_hops;      /* dependent round trips of a step that its pipeline cannot hide */
     /* work of one step of one block */
     double step_tensor_flops;
     unsigned tensor_dtype; /* enum clsa_dtype: BF16, F16, FP8, FP4 */
@@ -72,6 +75,7 @@ struct clsa_gpu_kernel {
 
 /* How memory answered a kernel's bytes (of all its blocks, one launch). */
 struct clsa_gpu_service {
+    double l1_bytes;        /* asked of L1: l2_bytes and what L1 answered */
     double l2_bytes;        /* read through L2, hits and misses */
     double dram_bytes;      /* of those, read from DRAM */
     double write_bytes;     /* written to L2 */
@@ -111,6 +115,9 @@ void clsa_gpu_kernel_time(const struct clsa_machine *machine, const struct clsa_
 /* Part of the streaming DRAM rate that random rows of row_bytes reach (0..1]: an access moves whole
  * bursts, and a row shorter than a DRAM page pays activates. */
 double clsa_gpu_row_efficiency(const struct clsa_machine *machine, double row_bytes);
+/* Part of a block's repeated passes over block_bytes that its L1 answers. */
+double clsa_gpu_l1_kept(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
+                        double block_bytes);
 /* Part of a working set that is still in L2 when `distance_bytes` other bytes passed since its last
  * use: 1 up to the size of a partition pair without duplication, falling to 0 as duplication of lines
  * in both partitions ends. */
