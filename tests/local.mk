@@ -15,3 +15,5 @@ CLSA_TEST_LIBS = $(CHECK_LIBS)
 if HAVE_CHECK
 include tests/unit/local.mk
 endif
+TESTS += tests/lint/includes.sh tests/lint/headers.sh tests/lint/text.sh
+EXTRA_DIST += tests/lint/includes.sh tests/lint/headers.sh tests/lint/text.sh
