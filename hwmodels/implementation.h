@@ -63,7 +63,14 @@ struct clsa_op;
       "serialised update of one shared counter")                                                   \
     /* the second kernel of a split operation */                                                   \
     X(COMBINE_PROLOGUE, "combine_prologue", CYCLES, 0, 0, 1e7, NULL, "as prologue, combine kernel") \
-    X(COMBINE_STEP, "combine_step", CYCLES, 0, 0, 1e7, NULL, "a split joined, combine kernel")
+    X(COMBINE_STEP, "combine_step", CYCLES, 0, 0, 1e7, NULL, "a split joined, combine kernel")     \
+    X(COMBINE_ISSUE, "combine_issue", CYCLES, 0, 0, 1e7, NULL,                                     \
+      "instruction issue of a combine block that the blocks of an SM share")                       \
+    /* other kernels of an op */                                                                   \
+    X(LAUNCHES, "launches", COUNT, 1, 1, 1000, NULL, "kernels of a multi-kernel method in all")    \
+    X(COPY_PLAIN, "copy_plain", CYCLES, 0, 0, 1e6, NULL,                                           \
+      "prologue of the copy of q before attention where q is contiguous; 0: no copy")              \
+    X(COPY_STRIDED, "copy_strided", CYCLES, 0, 0, 1e6, NULL, "the same where q is strided")
 
 /* All methods that some mapping knows; the mapping of an op kind says which it accepts. */
 #define CLSA_IMPL_METHODS                                                                          \

@@ -44,6 +44,26 @@ int clsa_map_topk(const struct clsa_step *step, const struct clsa_op *op,
                   const struct clsa_machine *machine, const struct clsa_implementation *impl,
                   struct clsa_kernel_list *out, struct clsa_err *err);
 
+/* The kernels of implementation triton-own (map_triton.c), which any implementation may name by method
+ * `split` (attention of one query a sequence, index scores), `torch` and `radix` (top-k). */
+int clsa_map_split_attention(const struct clsa_step *step, const struct clsa_op *op,
+                             const struct clsa_machine *machine,
+                             const struct clsa_implementation *impl, struct clsa_kernel_list *out,
+                             struct clsa_err *err);
+int clsa_map_split_index(const struct clsa_step *step, const struct clsa_op *op,
+                         const struct clsa_machine *machine, const struct clsa_implementation *impl,
+                         struct clsa_kernel_list *out, struct clsa_err *err);
+int clsa_map_torch_topk(const struct clsa_step *step, const struct clsa_op *op,
+                        const struct clsa_machine *machine, const struct clsa_implementation *impl,
+                        struct clsa_kernel_list *out, struct clsa_err *err);
+
+/* CLSA_EUNSUPPORTED with a message that names the implementation and the op. */
+int clsa_map_fail(const struct clsa_op *op, const struct clsa_implementation *impl,
+                  struct clsa_err *err);
+/* Streams of the operands that are no K/V rows: activations and weights read and written once. */
+void clsa_map_activations(const struct clsa_step *step, const struct clsa_op *op,
+                          struct clsa_gpu_kernel *k, enum clsa_access access);
+
 /* Appends an initialised kernel and returns it; programmer error when the list is full. */
 struct clsa_gpu_kernel *clsa_map_add(struct clsa_kernel_list *list, const char *name);
 /* The first operand of an op with this axis and access, or CLSA_GPU_SCRATCH. */
