@@ -1,6 +1,7 @@
 #include "traces/bounds.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static int check_tensors(const struct clsa_step *step, struct clsa_err *err)
 {
@@ -82,6 +83,9 @@ int clsa_trace_bounds(const struct clsa_trace_step *trace, struct clsa_err *err)
 
     if (step->phase > CLSA_DECODE || step->per_layer_kv > 1)
         return clsa_fail(err, CLSA_ERANGE, "unknown phase or K/V sharing");
+    if (step->n_sets > CLSA_TRACE_SETS_MAX)
+        return clsa_fail(err, CLSA_ERANGE, "more than %" PRIu32 " selections a query",
+                         CLSA_TRACE_SETS_MAX);
     if (step->n_seqs == 0 || step->new_tokens == 0 || step->new_tokens > CLSA_TRACE_KEYS_MAX ||
         step->new_tokens * step->n_seqs > CLSA_TRACE_KEYS_MAX)
         return clsa_fail(err, CLSA_ERANGE, "sequences x new tokens must be 1 .. 2^32");
@@ -122,5 +126,13 @@ const struct clsa_index_set *clsa_trace_find_set(const struct clsa_trace_step *t
     if (lo < trace->n_index_sets && trace->index_sets[lo].set == set &&
         trace->index_sets[lo].query == query)
         return &trace->index_sets[lo];
+    return NULL;
+}
+
+const char *clsa_trace_provenance(const struct clsa_trace_header *header, const char *key)
+{
+    for (size_t i = 0; i < header->n_provenance; i++)
+        if (strcmp(header->provenance[i].key, key) == 0)
+            return header->provenance[i].value;
     return NULL;
 }

@@ -94,6 +94,17 @@ struct clsa_provenance {
     const char *key, *value;
 };
 
+/* What a trace says about itself, before its steps. */
+struct clsa_trace_header {
+    const char *name; /* path, for messages */
+    uint32_t version;
+    size_t n_provenance;
+    const struct clsa_provenance *provenance; /* ascending by key */
+};
+
+/* Value of a provenance key, or NULL. */
+const char *clsa_trace_provenance(const struct clsa_trace_header *header, const char *key);
+
 /* One step of a trace in memory: what a writer takes and a reader yields. */
 struct clsa_trace_step {
     uint64_t number;

@@ -1,2 +1,13 @@
 noinst_LIBRARIES += libclsa_traces.a
-libclsa_traces_a_SOURCES =
+libclsa_traces_a_SOURCES = \
+  traces/bounds.c traces/bounds.h \
+  traces/decode.c traces/decode.h \
+  traces/dump.c traces/dump.h \
+  traces/format.h \
+  traces/info.c traces/info.h \
+  traces/reader.c traces/reader.h \
+  traces/stream.c traces/stream.h \
+  traces/tool.c traces/tool.h \
+  traces/validate.c traces/validate.h \
+  traces/wire.c traces/wire.h \
+  traces/writer.c traces/writer.h

@@ -19,9 +19,8 @@ struct entry {
 
 struct clsa_trace_reader {
     struct clsa_stream stream;
-    uint32_t version;
-    struct clsa_provenance *provenance;
-    size_t n_provenance;
+    struct clsa_trace_header header;
+    struct clsa_provenance *provenance; /* header.n_provenance of them */
     unsigned char *word_bytes; /* payload of chunk WORD, which `words` points into */
     struct clsa_words words;
     struct clsa_step_arrays arrays;
@@ -64,7 +63,7 @@ static int read_provenance(struct clsa_trace_reader *r, struct clsa_err *err)
         const char *value = clsa_cursor_text(c, CLSA_TRACE_CHUNK_MAX_BYTES, &value_bytes);
         if (!key || !value || key_bytes == 0)
             return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "provenance cut off or not UTF-8");
-        r->n_provenance++;
+        r->header.n_provenance++;
         p->key = copy_text(key, key_bytes);
         p->value = copy_text(value, value_bytes);
         if (!p->key || !p->value)
@@ -102,11 +101,11 @@ static int read_start(struct clsa_trace_reader *r, struct clsa_err *err)
     if (clsa_load_u32(header + 12) != clsa_crc32c(0, header, 12))
         return clsa_fail(err, CLSA_EFORMAT, "%s: offset 12: damaged file header (checksum)",
                          r->stream.name);
-    r->version = clsa_load_u32(header + 8);
-    if (r->version != CLSA_TRACE_VERSION)
+    r->header.version = clsa_load_u32(header + 8);
+    if (r->header.version != CLSA_TRACE_VERSION)
         return clsa_fail(err, CLSA_EUNSUPPORTED,
                          "%s: offset 8: trace version %" PRIu32 "; this program reads version %u",
-                         r->stream.name, r->version, CLSA_TRACE_VERSION);
+                         r->stream.name, r->header.version, CLSA_TRACE_VERSION);
     status = clsa_stream_expect(&r->stream, CLSA_CHUNK_PROV, err);
     if (!status)
         status = read_provenance(r, err);
@@ -135,6 +134,8 @@ static int open_reader(const char *path, const char *name, const void *data, siz
         clsa_trace_close(r);
         return status;
     }
+    r->header.name = r->stream.name;
+    r->header.provenance = r->provenance;
     *out = r;
     return 0;
 }
@@ -157,7 +158,7 @@ void clsa_trace_close(struct clsa_trace_reader *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n_provenance; i++) {
+    for (size_t i = 0; i < r->header.n_provenance; i++) {
         free((char *)(uintptr_t)r->provenance[i].key);
         free((char *)(uintptr_t)r->provenance[i].value);
     }
@@ -169,29 +170,9 @@ void clsa_trace_close(struct clsa_trace_reader *r)
     free(r);
 }
 
-const char *clsa_trace_name(const struct clsa_trace_reader *r)
+const struct clsa_trace_header *clsa_trace_header(const struct clsa_trace_reader *r)
 {
-    return r->stream.name;
-}
-
-uint32_t clsa_trace_version(const struct clsa_trace_reader *r)
-{
-    return r->version;
-}
-
-const struct clsa_provenance *clsa_trace_provenance(const struct clsa_trace_reader *r,
-                                                    size_t *count)
-{
-    *count = r->n_provenance;
-    return r->provenance;
-}
-
-const char *clsa_trace_provenance_get(const struct clsa_trace_reader *r, const char *key)
-{
-    for (size_t i = 0; i < r->n_provenance; i++)
-        if (strcmp(r->provenance[i].key, key) == 0)
-            return r->provenance[i].value;
-    return NULL;
+    return &r->header;
 }
 
 /* Adds a number to the checksum of what INDX should hold. */

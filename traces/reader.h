@@ -25,13 +25,8 @@ int clsa_trace_open_memory(const char *name, const void *data, size_t bytes,
 /* Takes NULL. */
 void clsa_trace_close(struct clsa_trace_reader *reader);
 
-const char *clsa_trace_name(const struct clsa_trace_reader *reader);
-uint32_t clsa_trace_version(const struct clsa_trace_reader *reader);
-/* Provenance pairs, ascending by key; borrowed from the reader. */
-const struct clsa_provenance *clsa_trace_provenance(const struct clsa_trace_reader *reader,
-                                                    size_t *count);
-/* Value of a key, or NULL. */
-const char *clsa_trace_provenance_get(const struct clsa_trace_reader *reader, const char *key);
+/* Borrowed from the reader. */
+const struct clsa_trace_header *clsa_trace_header(const struct clsa_trace_reader *reader);
 
 /* Reads the next step. Returns 1 and *out (borrowed; valid until the next call on this reader), 0 at
  * the end of a whole trace, or CLSA_EFORMAT (damaged, cut off, out of bounds), CLSA_EIO,
