@@ -39,6 +39,12 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(tensor_fp4, "tensor.fp4", FLOPS, CLSA_MAY_GPU, 0, 0, 1e18, "dense fp4 peak; 0: none")        \
     X(tensor_sustained, "tensor.sustained", COUNT, CLSA_MAY_GPU, 1, 0.05, 1,                       \
       "part of the matrix peak that long kernels hold under the power limit")                      \
+    X(tensor_async, "tensor.async", COUNT, CLSA_MAY_GPU, 0, 0, 1,                                  \
+      "1: matrix units read shared memory by themselves and tiles are multicast to a cluster of "  \
+      "SMs (wgmma, tcgen05), so kernels are persistent; 0: warps load operands (mma.sync)")        \
+    X(power_settle, "power.settle", SECONDS, CLSA_MAY_GPU, 0, 0, 1,                                \
+      "kernel time at which the power limit has taken half its effect on tensor.sustained; "       \
+      "0: at once")                                                                                \
     X(vector_fp32, "vector.fp32", FLOPS, CLSA_NEED_BOTH, 0, 1e6, 1e16,                             \
       "float32 peak outside matrix units, all SMs or all cores; multiply-add counts two")          \
     X(special_rate, "special.rate", COUNT_PER_CYCLE, CLSA_MAY_GPU, 16, 1, 1024,                    \
