@@ -1,0 +1,65 @@
+/* Measures the host this runs on and describes it as a machine.
+ *
+ * Every figure is a median over several repetitions with the spread of its middle half. All of it
+ * takes under a minute on two cores. Nothing is written outside memory. */
+#ifndef CLSA_HWMODELS_MEASURE_H
+#define CLSA_HWMODELS_MEASURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sim/base/status.h"
+
+/* One measured figure. `what` is one of
+ *   latency     dependent loads, one a cache line, over footprint_bytes            unit "ns"
+ *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
+ *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
+ *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
+ *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
+ *   clock       chain of dependent integer adds                                    unit "GHz"
+ *   fork_join   one empty parallel region                                          unit "us"
+ *   call        one call of a function that does nothing, not inlined              unit "ns" */
+struct clsa_measured {
+    const char *what;
+    uint32_t threads;
+    uint64_t footprint_bytes, row_bytes, page_bytes; /* 0 where they mean nothing */
+    double median, low, high; /* low, high: quartiles */
+    const char *unit;
+};
+
+struct clsa_measurement_set {
+    struct clsa_measured *rows;
+    size_t n_rows;
+};
+
+struct clsa_measure_options {
+    uint32_t threads;       /* 0: all cores */
+    uint64_t memory_bytes;  /* largest footprint; 0: 1 GiB, or an eighth of what is free */
+    uint32_t repeats;       /* 0: 7 */
+    void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
+    void *user;
+};
+
+/* Runs all measurements. Returns 0, CLSA_ENOMEM. Release with clsa_measurement_destroy. */
+int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
+                      struct clsa_err *err);
+void clsa_measurement_destroy(struct clsa_measurement_set *set); /* takes NULL */
+
+/* The row of a figure nearest to the footprint asked for (what, threads, page and row must match; 0
+ * matches any), or NULL. */
+const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set *set,
+                                               const char *what, uint32_t threads,
+                                               uint64_t footprint_bytes, uint64_t row_bytes,
+                                               uint64_t page_bytes);
+
+/* All figures as CSV: what,threads,footprint_bytes,row_bytes,page_bytes,median,low,high,unit. */
+void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set);
+
+/* A machine file (hwmodels/machine.h) for the host: measured figures with spread as their source,
+ * sizes from the operating system, the rest marked as estimates. Caches that the system does not
+ * describe take common sizes and say so. Returns 0 or CLSA_ENOTFOUND when a needed figure is missing. */
+int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
+                             struct clsa_err *err);
+
+#endif

@@ -1,0 +1,215 @@
+#include "hwmodels/measure_kernels.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define WITH(isa) __attribute__((target(isa)))
+#endif
+
+const void *clsa_probe_chase(const void *node, uint64_t hops)
+{
+    const void *p = node;
+    for (uint64_t i = 0; i < hops; i += 8) {
+        /* unrolled, so that the loop itself costs nothing beside a load's latency */
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+        p = *(const void *const *)p;
+    }
+    return p;
+}
+
+uint64_t clsa_probe_chain(uint64_t adds)
+{
+    uint64_t x = adds;
+    for (uint64_t i = 0; i < adds; i += 16) {
+        /* the empty asm keeps the adds apart and in order */
+#define ADD                                                                                        \
+    x += i;                                                                                        \
+    __asm__ volatile("" : "+r"(x));
+        ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD
+#undef ADD
+    }
+    return x;
+}
+
+__attribute__((noinline)) void clsa_probe_call(void)
+{
+    __asm__ volatile("");
+}
+
+static uint64_t read_plain(const void *data, uint64_t bytes)
+{
+    const uint64_t *p = data;
+    uint64_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (uint64_t i = 0; i < bytes / 8; i += 4) {
+        s0 += p[i];
+        s1 += p[i + 1];
+        s2 += p[i + 2];
+        s3 += p[i + 3];
+    }
+    return s0 + s1 + s2 + s3;
+}
+
+/* Eight accumulators hide a multiply-add's latency of 4 cycles at two a cycle. */
+static float fma_plain(uint64_t rounds, uint64_t *flops)
+{
+    float a[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (uint64_t i = 0; i < rounds; i++)
+        for (int j = 0; j < 8; j++) {
+            a[j] = a[j] * 0.5f + 1.0f;
+            __asm__ volatile("" : "+m"(a[j]));
+        }
+    *flops = rounds * 8 * 2;
+    return a[0] + a[1] + a[2] + a[3] + a[4] + a[5] + a[6] + a[7];
+}
+
+#if defined(__x86_64__)
+
+WITH("avx2") static uint64_t read_avx2(const void *data, uint64_t bytes)
+{
+    const __m256i *p = data;
+    __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+    for (uint64_t i = 0; i < bytes / 32; i += 4) {
+        s0 = _mm256_add_epi64(s0, _mm256_loadu_si256(p + i));
+        s1 = _mm256_add_epi64(s1, _mm256_loadu_si256(p + i + 1));
+        s2 = _mm256_add_epi64(s2, _mm256_loadu_si256(p + i + 2));
+        s3 = _mm256_add_epi64(s3, _mm256_loadu_si256(p + i + 3));
+    }
+    uint64_t lanes[4];
+    s0 = _mm256_add_epi64(_mm256_add_epi64(s0, s1), _mm256_add_epi64(s2, s3));
+    memcpy(lanes, &s0, sizeof lanes);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+WITH("avx512f") static uint64_t read_avx512(const void *data, uint64_t bytes)
+{
+    const __m512i *p = data;
+    __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+    for (uint64_t i = 0; i < bytes / 64; i += 4) {
+        s0 = _mm512_add_epi64(s0, _mm512_loadu_si512(p + i));
+        s1 = _mm512_add_epi64(s1, _mm512_loadu_si512(p + i + 1));
+        s2 = _mm512_add_epi64(s2, _mm512_loadu_si512(p + i + 2));
+        s3 = _mm512_add_epi64(s3, _mm512_loadu_si512(p + i + 3));
+    }
+    s0 = _mm512_add_epi64(_mm512_add_epi64(s0, s1), _mm512_add_epi64(s2, s3));
+    return (uint64_t)_mm512_reduce_add_epi64(s0);
+}
+
+#define FMA_ROUND(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11)
+
+WITH("avx2,fma") static float fma_avx2(uint64_t rounds, uint64_t *flops)
+{
+    const __m256 half = _mm256_set1_ps(0.5f), one = _mm256_set1_ps(1.0f);
+    __m256 a[12];
+    for (int j = 0; j < 12; j++)
+        a[j] = _mm256_set1_ps((float)j);
+    for (uint64_t i = 0; i < rounds; i++) {
+#define STEP(j) a[j] = _mm256_fmadd_ps(a[j], half, one);
+        FMA_ROUND(STEP)
+#undef STEP
+    }
+    for (int j = 1; j < 12; j++)
+        a[0] = _mm256_add_ps(a[0], a[j]);
+    *flops = rounds * 12 * 8 * 2;
+    return _mm256_cvtss_f32(a[0]);
+}
+
+WITH("avx512f") static float fma_avx512(uint64_t rounds, uint64_t *flops)
+{
+    const __m512 half = _mm512_set1_ps(0.5f), one = _mm512_set1_ps(1.0f);
+    __m512 a[12];
+    for (int j = 0; j < 12; j++)
+        a[j] = _mm512_set1_ps((float)j);
+    for (uint64_t i = 0; i < rounds; i++) {
+#define STEP(j) a[j] = _mm512_fmadd_ps(a[j], half, one);
+        FMA_ROUND(STEP)
+#undef STEP
+    }
+    for (int j = 1; j < 12; j++)
+        a[0] = _mm512_add_ps(a[0], a[j]);
+    *flops = rounds * 12 * 16 * 2;
+    return _mm512_cvtss_f32(a[0]);
+}
+
+WITH("avx512f,avx512bf16") static float dot_avx512(uint64_t rounds, uint64_t *flops)
+{
+    __m512 a[12];
+    const __m512i ones = _mm512_set1_epi32(0x3f803f80);
+    __m512bh one;
+    memcpy(&one, &ones, sizeof one);
+    for (int j = 0; j < 12; j++)
+        a[j] = _mm512_set1_ps((float)j);
+    for (uint64_t i = 0; i < rounds; i++) {
+#define STEP(j) a[j] = _mm512_dpbf16_ps(a[j], one, one);
+        FMA_ROUND(STEP)
+#undef STEP
+    }
+    for (int j = 1; j < 12; j++)
+        a[0] = _mm512_add_ps(a[0], a[j]);
+    *flops = rounds * 12 * 32 * 2;
+    return _mm512_cvtss_f32(a[0]);
+}
+
+uint64_t clsa_probe_read(const void *data, uint64_t bytes)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        return read_avx512(data, bytes);
+    return __builtin_cpu_supports("avx2") ? read_avx2(data, bytes) : read_plain(data, bytes);
+}
+
+float clsa_probe_fma(uint64_t rounds, uint64_t *flops)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        return fma_avx512(rounds, flops);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return fma_avx2(rounds, flops);
+    return fma_plain(rounds, flops);
+}
+
+float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops)
+{
+    *flops = 0;
+    return __builtin_cpu_supports("avx512bf16") ? dot_avx512(rounds, flops) : 0;
+}
+
+#else
+
+uint64_t clsa_probe_read(const void *data, uint64_t bytes)
+{
+    return read_plain(data, bytes);
+}
+
+float clsa_probe_fma(uint64_t rounds, uint64_t *flops)
+{
+    return fma_plain(rounds, flops);
+}
+
+float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops)
+{
+    (void)rounds;
+    *flops = 0;
+    return 0;
+}
+
+#endif
+
+uint64_t clsa_probe_gather(const void *base, const uint64_t *offsets, size_t rows,
+                           uint64_t row_bytes)
+{
+    const unsigned char *bytes = base;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const uint64_t *row = (const uint64_t *)(const void *)(bytes + offsets[i]);
+        for (uint64_t j = 0; j < row_bytes / 8; j += 8)
+            sum += row[j] + row[j + 1] + row[j + 2] + row[j + 3] + row[j + 4] + row[j + 5] +
+                   row[j + 6] + row[j + 7];
+    }
+    return sum;
+}
