@@ -15,7 +15,8 @@ enum clsa_format { CLSA_FORMAT_TABLE, CLSA_FORMAT_CSV, CLSA_FORMAT_JSON };
 int clsa_format_find(const char *text);
 
 /* One value of a row. Text is borrowed. Reals are printed with `decimals` digits after the point
- * (below 0: as short as reads back as the same number); NaN prints as no value. */
+ * (below 0: six significant digits in text tables, elsewhere as short as reads back as the same
+ * number); NaN prints as no value. */
 struct clsa_value {
     enum clsa_cell type;
     int decimals;

@@ -48,8 +48,10 @@ struct clsa_parameter_row {
     const char *op, *parameter, *value, *unit, *source, *origin;
 };
 
-/* `kind` is unused for implementations. The name carries the overrides: "h100-sxm l2.size=128MiB". */
-struct clsa_machine_row {
+/* A machine or an implementation as the run used it (machine.h has a clsa_machine_row of its own).
+ * `kind` is unused for implementations. The name carries the overrides: "h100-sxm l2.size=128MiB".
+ * Where parameters repeat a name (an inherited row and the row that replaces it), the later row wins. */
+struct clsa_setup_row {
     const char *name, *kind, *base, *overrides, *path;
     const struct clsa_parameter_row *parameters;
     size_t n_parameters;
@@ -144,9 +146,9 @@ int clsa_store_add_input(struct clsa_store *store, const struct clsa_input_row *
  * the id of the first row and adds nothing. */
 int clsa_store_add_model(struct clsa_store *store, const struct clsa_model_row *row, int64_t *id,
                          struct clsa_err *err);
-int clsa_store_add_machine(struct clsa_store *store, const struct clsa_machine_row *row,
+int clsa_store_add_machine(struct clsa_store *store, const struct clsa_setup_row *row,
                            int64_t *id, struct clsa_err *err);
-int clsa_store_add_implementation(struct clsa_store *store, const struct clsa_machine_row *row,
+int clsa_store_add_implementation(struct clsa_store *store, const struct clsa_setup_row *row,
                                   int64_t *id, struct clsa_err *err);
 /* *id may be NULL. Ops belong to the prediction named by its id, in the order they are added. */
 int clsa_store_add_prediction(struct clsa_store *store, const struct clsa_prediction_row *row,
