@@ -40,7 +40,7 @@ CREATE TABLE model (
     id             INTEGER PRIMARY KEY,
     run_id         INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
     name           TEXT NOT NULL,
-    geometry_json  TEXT NOT NULL CHECK (json_valid(geometry_json)),
+    geometry_json  TEXT NOT NULL CHECK (geometry_json <> ''),
     UNIQUE (run_id, name)
 ) STRICT;
 
