@@ -61,6 +61,8 @@ struct clsa_op;
       "arithmetic of one element on one thread (scores, histogram updates)")                       \
     X(CONFLICT_CYCLES, "conflict_cycles", CYCLES, 0, 0, 1e6, NULL,                                 \
       "serialised update of one shared counter")                                                   \
+    X(PLAN, "plan", CYCLES, 0, 0, 1e7, NULL,                                                       \
+      "kernel of one block that plans the work before the op's own; 0: none")                     \
     /* the second kernel of a split operation */                                                   \
     X(COMBINE_PROLOGUE, "combine_prologue", CYCLES, 0, 0, 1e7, NULL, "as prologue, combine kernel") \
     X(COMBINE_STEP, "combine_step", CYCLES, 0, 0, 1e7, NULL, "a split joined, combine kernel")     \
@@ -74,7 +76,7 @@ struct clsa_op;
 
 /* All methods that some mapping knows; the mapping of an op kind says which it accepts. */
 #define CLSA_IMPL_METHODS                                                                          \
-    "default|split|flash3|paged|cublas|torch|radix|cluster|mla_sparse|elementwise|rows"
+    "default|split|flash3|paged|cublas|torch|radix|cluster|mla_sparse|elementwise|rows|copy"
 
 enum clsa_impl_parameter {
 #define X(id, name, dim, def, lo, hi, choices, doc) CLSA_IMPL_##id,
@@ -95,7 +97,8 @@ enum clsa_impl_method {
     CLSA_METHOD_CLUSTER,
     CLSA_METHOD_MLA_SPARSE,
     CLSA_METHOD_ELEMENTWISE,
-    CLSA_METHOD_ROWS
+    CLSA_METHOD_ROWS,
+    CLSA_METHOD_COPY
 };
 enum clsa_impl_launch { CLSA_LAUNCH_GRAPH, CLSA_LAUNCH_STREAM, CLSA_LAUNCH_FUSED };
 

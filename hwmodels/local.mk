@@ -4,3 +4,43 @@ libclsa_hwmodels_a_SOURCES =
 # Exact state: caches, translation, DRAM.
 libclsa_hwmodels_a_SOURCES += hwmodels/access.h \
   hwmodels/cache.c hwmodels/cache.h hwmodels/cache_lanes.h
+
+# Machines, implementations and the timing cores.
+libclsa_hwmodels_a_SOURCES += hwmodels/gpu.c hwmodels/gpu.h \
+  hwmodels/implementation.c hwmodels/implementation.h \
+  hwmodels/machine.c hwmodels/machine.h \
+  hwmodels/sheet.c hwmodels/sheet.h
+
+nobase_dist_pkgdata_DATA += \
+  hwmodels/machines/a100-pcie-40g.csv \
+  hwmodels/machines/a100-sxm-80g.csv \
+  hwmodels/machines/apple-m4-max.csv \
+  hwmodels/machines/b200-hbm4.csv \
+  hwmodels/machines/b200-sxm.csv \
+  hwmodels/machines/b300-sxm.csv \
+  hwmodels/machines/epyc-rome.csv \
+  hwmodels/machines/epyc-turin.csv \
+  hwmodels/machines/gb200.csv \
+  hwmodels/machines/gb300.csv \
+  hwmodels/machines/gh200.csv \
+  hwmodels/machines/grace.csv \
+  hwmodels/machines/graviton4.csv \
+  hwmodels/machines/h100-4xl2.csv \
+  hwmodels/machines/h100-pcie.csv \
+  hwmodels/machines/h100-sxm.csv \
+  hwmodels/machines/h20.csv \
+  hwmodels/machines/h200-sxm.csv \
+  hwmodels/machines/h800.csv \
+  hwmodels/machines/l40s.csv \
+  hwmodels/machines/mi300x.csv \
+  hwmodels/machines/mi325x.csv \
+  hwmodels/machines/mi355x.csv \
+  hwmodels/machines/rtx-4090.csv \
+  hwmodels/machines/rtx-pro-6000-server.csv \
+  hwmodels/machines/ryzen-7950x.csv \
+  hwmodels/machines/sram-512.csv \
+  hwmodels/machines/xeon-emr.csv \
+  hwmodels/machines/xeon-gnr.csv \
+  hwmodels/machines/xeon-max-9480-hbm.csv \
+  hwmodels/machines/xeon-spr.csv \
+  hwmodels/implementations/triton-own.csv

@@ -38,6 +38,7 @@ struct clsa_closed_request {
     const struct clsa_machine *machine;
     const struct clsa_implementation *impl;
     bool cold;    /* caches empty before the step, instead of left by an equal step */
+    uint32_t variants; /* equal steps until the same selections and weights come again; 0: 1 */
     bool no_ops;  /* leave prediction.ops NULL: totals only, for sweeps */
     uint32_t threads; /* CPU: threads used; 0: all cores */
 };

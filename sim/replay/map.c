@@ -53,6 +53,12 @@ static int map_kind(const struct clsa_step *step, const struct clsa_op *op,
         if (method == CLSA_METHOD_TORCH || method == CLSA_METHOD_RADIX)
             return clsa_map_torch_topk(step, op, machine, impl, out, err);
         return clsa_map_topk(step, op, machine, impl, out, err);
+    case CLSA_OP_ROPE:
+        if (method == CLSA_METHOD_COPY) {
+            clsa_map_query_copy(op, impl, out);
+            return 0;
+        }
+        return clsa_map_small(step, op, machine, impl, out, err);
     default:
         return clsa_map_small(step, op, machine, impl, out, err);
     }

@@ -57,6 +57,10 @@ int clsa_map_torch_topk(const struct clsa_step *step, const struct clsa_op *op,
                         const struct clsa_machine *machine, const struct clsa_implementation *impl,
                         struct clsa_kernel_list *out, struct clsa_err *err);
 
+/* Method `copy` of rope: the layer copies q to a buffer of its own. */
+void clsa_map_query_copy(const struct clsa_op *op, const struct clsa_implementation *impl,
+                         struct clsa_kernel_list *out);
+
 /* CLSA_EUNSUPPORTED with a message that names the implementation and the op. */
 int clsa_map_fail(const struct clsa_op *op, const struct clsa_implementation *impl,
                   struct clsa_err *err);

@@ -84,13 +84,13 @@ static void cache_streams(const struct clsa_step *step, const struct clsa_op *op
     }
 }
 
-/* The copy of q out of a fused qkv row. One sequence is one contiguous run; more are strided, which
+/* The copy of q out of a fused qkv row, where a layer would rotate it. One sequence is one contiguous run; more are strided, which
  * torch copies by a kernel that works out every element's place. */
-static void query_copy(const struct clsa_step *step, const struct clsa_op *op,
-                       const struct clsa_implementation *impl, struct clsa_kernel_list *out)
+void clsa_map_query_copy(const struct clsa_op *op, const struct clsa_implementation *impl,
+                         struct clsa_kernel_list *out)
 {
-    const double rows = (double)clsa_op_rows(step, op);
-    const double width = (double)op->heads * op->head_dim;
+    const double rows = (double)op->m;
+    const double width = (double)op->n;
     const double bytes = rows * width * (double)clsa_dtype_bytes(op->input_dtype, 1);
     struct clsa_gpu_kernel *k = clsa_map_add(out, "q_copy");
     k->blocks = (uint64_t)ceil(rows * width / 512);
@@ -116,10 +116,6 @@ int clsa_map_split_attention(const struct clsa_step *step, const struct clsa_op 
     const double pad = get(impl, op, CLSA_IMPL_ROW_PAD);
     const double q_rows = ceil(op->heads / kv_heads / pad) * pad;
     const double partial = (dv + 2) * sizeof(float);
-
-    /* Self layers hold q, k and v in one fused row, from which q is copied first. */
-    if (!op->over_queries && get(impl, op, CLSA_IMPL_COPY_PLAIN) > 0)
-        query_copy(step, op, impl, out);
 
     struct clsa_gpu_kernel *k = clsa_map_add(out, "split");
     k->blocks = (uint64_t)s.blocks;
