@@ -1,0 +1,162 @@
+#include "sim/record/shape.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/base/alloc.h"
+
+/* Points at the first `n_sets` groups of recorded selections, which lie first in (set, query) order. */
+static int take_recorded(const struct clsa_step *step, const struct clsa_trace_step *recorded,
+                         struct clsa_trace_step *out, struct clsa_err *err)
+{
+    const struct clsa_step *r = &recorded->step;
+    bool same = r->n_queries == step->n_queries && r->n_sets >= step->n_sets;
+    for (uint32_t q = 0; q < step->n_queries && same; q++)
+        same = r->queries[q].seq == step->queries[q].seq &&
+               r->queries[q].keys == step->queries[q].keys;
+    if (!same)
+        return clsa_fail(err, CLSA_EUSAGE, "step %" PRIu64 " of the recorded selections has other "
+                         "queries, or fewer groups, than the plan", recorded->number);
+    out->index_sets = recorded->index_sets;
+    out->n_index_sets = 0;
+    while (out->n_index_sets < recorded->n_index_sets &&
+           recorded->index_sets[out->n_index_sets].set < step->n_sets)
+        out->n_index_sets++;
+    return 0;
+}
+
+int clsa_shape_step(struct clsa_trace_writer *writer, const struct clsa_geometry *geometry,
+                    const struct clsa_plan_request *request, struct clsa_synthetic *synthetic,
+                    const struct clsa_trace_step *recorded, struct clsa_err *err)
+{
+    struct clsa_trace_step trace = {0};
+    int status = clsa_plan_build(geometry, request, &trace.step, err);
+    if (status)
+        return status;
+    if (recorded)
+        status = take_recorded(&trace.step, recorded, &trace, err);
+    else
+        status = clsa_synthetic_step(synthetic, &trace.step, &trace.index_sets,
+                                     &trace.n_index_sets, err);
+    if (!status)
+        status = clsa_trace_write(writer, &trace, err);
+    clsa_plan_destroy(&trace.step);
+    return status;
+}
+
+void clsa_shape_defaults(const struct clsa_geometry *geometry, struct clsa_shape_run *out)
+{
+    *out = (struct clsa_shape_run){.geometry = geometry,
+                                   .tool = "clsa",
+                                   .n_seqs = 1,
+                                   .group = geometry->index_group,
+                                   .per_layer_kv = geometry->per_layer_kv,
+                                   .kv_dtype = -1,
+                                   .index_dtype = -1,
+                                   .activation_dtype = -1};
+    clsa_synthetic_defaults(&out->synthetic);
+}
+
+/* The prompt in chunks; of all but the last no row passes the cross-decoder. */
+static int write_prompt(const struct clsa_shape_run *run, struct clsa_plan_request *request,
+                        uint64_t *past, struct clsa_trace_writer *writer,
+                        struct clsa_synthetic *synthetic, struct clsa_err *err)
+{
+    static const struct clsa_query none;
+    const uint64_t chunk = run->chunk ? run->chunk : run->prompt_tokens;
+    int status = 0;
+    for (uint64_t from = 0; from < run->prompt_tokens && !status; from += request->new_tokens) {
+        const uint64_t left = run->prompt_tokens - from;
+        request->phase = CLSA_PREFILL;
+        request->new_tokens = left < chunk ? left : chunk;
+        request->queries = left > chunk ? &none : NULL;
+        request->n_queries = 0;
+        for (uint32_t s = 0; s < run->n_seqs; s++)
+            past[s] = from;
+        status = clsa_shape_step(writer, run->geometry, request, synthetic, NULL, err);
+    }
+    return status;
+}
+
+static int write_decode(const struct clsa_shape_run *run, struct clsa_plan_request *request,
+                        uint64_t *past, struct clsa_trace_writer *writer,
+                        struct clsa_synthetic *synthetic, struct clsa_err *err)
+{
+    const uint64_t first = run->prompt_tokens ? run->prompt_tokens : run->context - 1;
+    int status = 0;
+    request->phase = CLSA_DECODE;
+    request->new_tokens = 1;
+    request->queries = NULL;
+    request->n_queries = 0;
+    for (uint64_t i = 0; i < run->decode_steps && !status; i++) {
+        for (uint32_t s = 0; s < run->n_seqs; s++)
+            past[s] = first + i;
+        status = clsa_shape_step(writer, run->geometry, request, synthetic, NULL, err);
+    }
+    return status;
+}
+
+static int write_run(const struct clsa_shape_run *run, uint64_t capacity, uint64_t *past,
+                     struct clsa_trace_writer *writer, struct clsa_synthetic *synthetic,
+                     struct clsa_err *err)
+{
+    struct clsa_plan_request request;
+    clsa_plan_decode(run->geometry, run->n_seqs, 1, run->group, past, &request);
+    request.capacity = capacity;
+    request.top_k = run->top_k;
+    request.per_layer_kv = run->per_layer_kv;
+    request.tensor_parallel = run->tensor_parallel;
+    if (run->kv_dtype >= 0)
+        request.kv_dtype = (unsigned)run->kv_dtype;
+    if (run->index_dtype >= 0)
+        request.index_dtype = (unsigned)run->index_dtype;
+    if (run->activation_dtype >= 0)
+        request.activation_dtype = (unsigned)run->activation_dtype;
+    int status = write_prompt(run, &request, past, writer, synthetic, err);
+    if (!status)
+        status = write_decode(run, &request, past, writer, synthetic, err);
+    return status;
+}
+
+int clsa_shape_generate(const struct clsa_shape_run *run, const char *path, struct clsa_err *err)
+{
+    struct clsa_trace_writer *writer = NULL;
+    struct clsa_synthetic *synthetic = NULL;
+    uint64_t *past = NULL, capacity = 0;
+    char text[256], seed[32];
+    int status = 0;
+
+    if (run->n_seqs == 0 || (run->prompt_tokens == 0 && run->decode_steps == 0) ||
+        (run->prompt_tokens == 0 && run->context == 0))
+        return clsa_fail(err, CLSA_EUSAGE,
+                         "a run needs sequences, and a prompt or decode steps at some context");
+    if (!clsa_add_u64(run->prompt_tokens ? run->prompt_tokens : run->context - 1,
+                      run->decode_steps, &capacity))
+        return clsa_fail(err, CLSA_ERANGE, "the context of the run is beyond 2^64");
+    if (run->capacity > capacity)
+        capacity = run->capacity;
+    snprintf(seed, sizeof seed, "%" PRIu64, run->synthetic.seed);
+    const struct clsa_provenance provenance[] = {
+        {"tool", run->tool},
+        {"model", run->geometry->name},
+        {"seed", seed},
+        {"selections", "synthetic"},
+        {"synthetic", clsa_synthetic_print(&run->synthetic, text, sizeof text)},
+        {"geometry", run->geometry_json},
+    };
+    past = clsa_calloc(run->n_seqs, sizeof *past);
+    if (!past)
+        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    status = clsa_synthetic_create(&run->synthetic, &synthetic, err);
+    if (!status)
+        status = clsa_trace_writer_open(path, provenance, run->geometry_json ? 6 : 5, &writer, err);
+    if (!status)
+        status = write_run(run, capacity, past, writer, synthetic, err);
+    if (!status)
+        status = clsa_trace_writer_commit(writer, err);
+    clsa_trace_writer_destroy(writer);
+    clsa_synthetic_destroy(synthetic);
+    free(past);
+    return status;
+}
