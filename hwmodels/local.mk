@@ -44,3 +44,7 @@ nobase_dist_pkgdata_DATA += \
   hwmodels/machines/xeon-max-9480-hbm.csv \
   hwmodels/machines/xeon-spr.csv \
   hwmodels/implementations/triton-own.csv
+
+# Measuring the host.
+libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure.h hwmodels/measure_kernels.c \
+  hwmodels/measure_kernels.h hwmodels/measure_machine.c

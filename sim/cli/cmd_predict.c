@@ -5,7 +5,7 @@
 #include "sim/base/log.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
-#include "sim/replay/predict.h"
+#include "sim/cli/pricing.h"
 
 /* What the command line asked for. */
 struct sweep {
@@ -44,9 +44,7 @@ static int predict_point(const struct sweep *s, const struct clsa_target *target
     request.tensor_parallel = (uint32_t)s->ranks;
     int status = clsa_plan_build(&s->model.geometry, &request, &step, err);
     if (status == CLSA_OK)
-        status = clsa_predict_step(&step, &target->machine, &target->impl,
-                                   s->fast ? CLSA_METHOD_CLOSED_FORM : CLSA_METHOD_REPLAY,
-                                   (uint32_t)s->threads, &prediction, err);
+        status = clsa_price_step(&step, target, s->fast, (uint32_t)s->threads, &prediction, err);
     if (status == CLSA_OK) {
         const struct clsa_point point = {.model_id = s->model_id,
                                          .phase = s->phase == CLSA_PREFILL ? "prefill" : "decode",

@@ -69,17 +69,17 @@ static char *joined(const char *name, const char *const *sets, size_t n)
     return text;
 }
 
-static int open_target(const struct clsa_args *args, const char *name,
-                       const char *const *machine_sets, size_t n_machine_sets,
-                       const char *const *impl_sets, size_t n_impl_sets, struct clsa_target *out,
-                       struct clsa_err *err)
+/* `impl` NULL: "tuned" on a GPU, "native" on a CPU. */
+static int open_target(const char *name, const char *impl, const char *const *machine_sets,
+                       size_t n_machine_sets, const char *const *impl_sets, size_t n_impl_sets,
+                       struct clsa_target *out, struct clsa_err *err)
 {
     struct clsa_target t = {0};
     int status = clsa_machine_read(name, machine_sets, n_machine_sets, &t.machine, err);
     if (status)
         return status;
-    const char *impl = clsa_arg(args, "implementation",
-                                t.machine.kind == CLSA_MACHINE_CPU ? "native" : "tuned");
+    if (!impl)
+        impl = t.machine.kind == CLSA_MACHINE_CPU ? "native" : "tuned";
     status = clsa_impl_read(impl, impl_sets, n_impl_sets, &t.impl, err);
     if (status == CLSA_OK) {
         t.name = joined(t.machine.name, machine_sets, n_machine_sets);
@@ -88,18 +88,27 @@ static int open_target(const struct clsa_args *args, const char *name,
             status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
     }
     if (status) {
-        clsa_machine_destroy(&t.machine);
-        clsa_impl_destroy(&t.impl);
-        free(t.name);
-        free(t.overrides);
+        clsa_close_target(&t);
         return status;
     }
     *out = t;
     return CLSA_OK;
 }
 
+int clsa_open_target(const char *machine, const char *impl, struct clsa_target *out,
+                     struct clsa_err *err)
+{
+    return open_target(machine, impl, NULL, 0, NULL, 0, out, err);
+}
+
 int clsa_open_targets(const struct clsa_args *args, const char *fallback,
                       struct clsa_target **out, size_t *count, struct clsa_err *err)
+{
+    return clsa_open_targets_with(args, fallback, NULL, out, count, err);
+}
+
+int clsa_open_targets_with(const struct clsa_args *args, const char *fallback, const char *impl,
+                           struct clsa_target **out, size_t *count, struct clsa_err *err)
 {
     const char *all[SETS_MAX], *machine_sets[SETS_MAX], *impl_sets[SETS_MAX];
     size_t n_machine = 0, n_impl = 0, n_names = 1, n = 0;
@@ -121,8 +130,8 @@ int clsa_open_targets(const struct clsa_args *args, const char *fallback,
     if (!targets)
         status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
     for (; status == CLSA_OK && n < n_names; n += status == CLSA_OK)
-        status = open_target(args, names ? names[n] : fallback, machine_sets, n_machine, impl_sets,
-                             n_impl, &targets[n], err);
+        status = open_target(names ? names[n] : fallback, clsa_arg(args, "implementation", impl),
+                             machine_sets, n_machine, impl_sets, n_impl, &targets[n], err);
     if (names)
         clsa_names_free(names, n_names);
     if (status) {
@@ -134,14 +143,19 @@ int clsa_open_targets(const struct clsa_args *args, const char *fallback,
     return CLSA_OK;
 }
 
+void clsa_close_target(struct clsa_target *target)
+{
+    clsa_machine_destroy(&target->machine);
+    clsa_impl_destroy(&target->impl);
+    free(target->name);
+    free(target->overrides);
+    *target = (struct clsa_target){0};
+}
+
 void clsa_close_targets(struct clsa_target *targets, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        clsa_machine_destroy(&targets[i].machine);
-        clsa_impl_destroy(&targets[i].impl);
-        free(targets[i].name);
-        free(targets[i].overrides);
-    }
+    for (size_t i = 0; i < count; i++)
+        clsa_close_target(&targets[i]);
     free(targets);
 }
 
@@ -276,6 +290,13 @@ int clsa_store_target(struct clsa_store *store, struct clsa_target *target, stru
     return status ? status : store_implementation(store, target, err);
 }
 
+/* What a kernel waits for, as the store says it; in the order of enum clsa_gpu_bound. */
+static const char *bound_text(unsigned bound)
+{
+    static const char *const texts[] = {"launch", "latency", "dram", "l2", "matrix", "vector"};
+    return bound < sizeof texts / sizeof *texts ? texts[bound] : "";
+}
+
 /* Ops of one name and part are one row; a step has at most as many names as kinds times roles. */
 static int store_ops(struct clsa_store *store, int64_t id, const struct clsa_step *step,
                      const struct clsa_prediction *prediction, struct clsa_err *err)
@@ -312,7 +333,7 @@ static int store_ops(struct clsa_store *store, int64_t id, const struct clsa_ste
         r->dram_bytes += (int64_t)p->dram_bytes;
         if (p->ps >= worst[at]) {
             worst[at] = p->ps;
-            r->bound = clsa_gpu_bound_text(p->bound);
+            r->bound = bound_text(p->bound);
         }
     }
     if (status == CLSA_OK)

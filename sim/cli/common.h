@@ -38,6 +38,14 @@ struct clsa_target {
  * "tuned" and a CPU "native". */
 int clsa_open_targets(const struct clsa_args *args, const char *fallback,
                       struct clsa_target **out, size_t *count, struct clsa_err *err);
+/* The same with another implementation to take when --implementation is not given. */
+int clsa_open_targets_with(const struct clsa_args *args, const char *fallback, const char *impl,
+                           struct clsa_target **out, size_t *count, struct clsa_err *err);
+/* One machine by name or file; `impl` NULL: as --implementation's default. */
+int clsa_open_target(const char *machine, const char *impl, struct clsa_target *out,
+                     struct clsa_err *err);
+/* Takes zeroed structs. */
+void clsa_close_target(struct clsa_target *target);
 void clsa_close_targets(struct clsa_target *targets, size_t count);
 
 /* Begins a run in the store named by --db, or in memory when it was not given. `seed` may be

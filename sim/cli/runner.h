@@ -1,0 +1,59 @@
+/* A generation with its clock: prefill, N decode steps, the time of every op. `run` and `demo` use it. */
+#ifndef CLSA_CLI_RUNNER_H
+#define CLSA_CLI_RUNNER_H
+
+#include "sim/engine/engine.h"
+
+/* Prompts as they come from --text or --tokens, or generated: n tokens for each of `batch` sequences. */
+struct clsa_prompt {
+    int32_t *tokens; /* [batch, n]; owned */
+    uint32_t batch;
+    uint64_t n;
+};
+
+/* The first `limit` (0: all) bytes of a file as tokens, the same for every sequence. The vocabulary must
+ * have 256 entries. */
+int clsa_prompt_text(const char *path, uint64_t limit, uint32_t batch, const struct clsa_geometry *g,
+                     struct clsa_prompt *out, struct clsa_err *err);
+/* Tokens of a .safetensors file (its tensor `tokens`, int32 or int64 [B, S]; the first `batch` rows) or of
+ * a text file of numbers. */
+int clsa_prompt_tokens(const char *path, uint64_t limit, uint32_t batch,
+                       const struct clsa_geometry *g, struct clsa_prompt *out,
+                       struct clsa_err *err);
+/* Seeded random tokens. */
+int clsa_prompt_random(uint64_t n, uint32_t batch, uint64_t seed, const struct clsa_geometry *g,
+                       struct clsa_prompt *out, struct clsa_err *err);
+void clsa_prompt_destroy(struct clsa_prompt *prompt);
+
+struct clsa_generation_request {
+    struct clsa_model *model;
+    struct clsa_engine_options engine; /* capacity and n_seqs are set from prompt and steps */
+    const struct clsa_prompt *prompt;
+    uint32_t steps;                    /* decode steps after the prompt */
+    double temperature, top_p;         /* 0 and 1: greedy */
+    uint64_t seed;
+    const struct clsa_observer *listener; /* hears everything too; NULL: nobody */
+};
+
+/* Time of all ops of one name in a decode step: medians over the steps. */
+struct clsa_op_time {
+    char name[32];
+    uint32_t count;  /* ops a step */
+    uint64_t median_ns, low_ns, high_ns; /* low, high: quartiles */
+};
+
+struct clsa_generation {
+    uint64_t prefill_ns;
+    uint32_t steps;
+    uint64_t step_ns, step_low_ns, step_high_ns; /* decode: median and quartiles; 0 without steps */
+    struct clsa_op_time *ops; /* owned; in the order of the plan */
+    size_t n_ops;
+    int32_t *tokens; /* [batch, steps] what was generated; owned */
+};
+
+/* Runs it. Release with clsa_generation_destroy. Returns what the engine returns. */
+int clsa_generate(const struct clsa_generation_request *request, struct clsa_generation *out,
+                  struct clsa_err *err);
+void clsa_generation_destroy(struct clsa_generation *generation);
+
+#endif
