@@ -19,7 +19,8 @@
  *   Values follow IEEE arithmetic on the formula: a NaN (or Inf - Inf) in what an output depends on
  *   makes that output NaN, and reaches no other output. Rows that are not attended, not selected or
  *   beyond a count have no influence whatever they hold. Subnormal inputs count as they are; outputs
- *   below FLT_MIN in magnitude may be off by FLT_MIN.
+ *   below FLT_MIN in magnitude may be off by FLT_MIN. Where a product or a partial sum of the formula
+ *   exceeds FLT_MAX the result is unspecified (Inf or NaN, as the order of operations has it).
  * Threads
  *   A call runs on the calling thread and is one unit of work. Every output element has the same bits
  *   however a caller slices rows and columns (m and n) into calls, on one and the same rung.
@@ -31,8 +32,9 @@
  *   length k has B = gamma(k + 2) * sum|x*w|, whatever the order of summation. EXP = 4 u is the
  *   relative error allowed to an exponential of an exact argument. The rung avx512-bf16 rounds the
  *   float32 operand of matrix products and index scores to bfloat16 first: there the dot product's
- *   bound grows by 2^-8 * sum|x*w| (half an ulp of 8 significand bits is 2^-9 relative; the
- *   instruction's own rounding of pairs is within the rest).
+ *   bound grows by 2^-8 * sum|x*w| (rounding to 8 significand bits is 2^-9 relative; the rest is for
+ *   the instruction's own roundings), and by FLT_MIN * (sum|x| + sum|w| + k), because the instruction
+ *   takes subnormals as zero.
  */
 #ifndef CLSA_KERNELS_H
 #define CLSA_KERNELS_H
@@ -120,7 +122,7 @@ struct clsa_kernels {
                  const float *sin_table, size_t tokens, size_t heads, size_t d);
 
     /* y = gate / (1 + exp(-gate)) * up. y may be gate or up. gate = -Inf gives NaN (-Inf * 0), as the
-     * formula does. B = (EXP + 4 u) |y|. */
+     * formula does. B = (EXP + 4 u) |y| + FLT_MIN (|up| + |gate up|). */
     void (*silu_mul)(float *y, ptrdiff_t ldy, const float *gate, ptrdiff_t ldg, const float *up,
                      ptrdiff_t ldu, size_t rows, size_t n);
 

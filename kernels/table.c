@@ -3,6 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#ifdef CLSA_KERNELS_X86
+#include <cpuid.h>
+#endif
+
 #include "kernels/rungs.h"
 
 static const char *const rung_names[CLSA_RUNG_COUNT] = {"ref", "avx2", "avx512", "avx512-bf16"};
@@ -12,15 +16,25 @@ const char *clsa_rung_name(enum clsa_rung rung)
     return (unsigned)rung < CLSA_RUNG_COUNT ? rung_names[rung] : "unknown";
 }
 
+#ifdef CLSA_KERNELS_X86
+/* Not every compiler knows this one by name. CPUID leaf 1, ECX bit 29. */
+static int has_f16c(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1) != 0;
+}
+#endif
+
 const struct clsa_kernels *clsa_kernels_get(enum clsa_rung rung)
 {
     switch (rung) {
     case CLSA_RUNG_REF:
         return &clsa_kernels_ref;
-#ifdef CLSA_HAVE_X86
+#ifdef CLSA_KERNELS_X86
     /* __builtin_cpu_supports asks cpuid and, for the vector states, whether the system saves them. */
     case CLSA_RUNG_AVX2:
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
             return &clsa_kernels_avx2;
         return NULL;
     case CLSA_RUNG_AVX512:
@@ -31,7 +45,11 @@ const struct clsa_kernels *clsa_kernels_get(enum clsa_rung rung)
             return NULL;
         if (rung == CLSA_RUNG_AVX512)
             return &clsa_kernels_avx512;
-        return __builtin_cpu_supports("avx512bf16") ? &clsa_kernels_avx512bf16 : NULL;
+#ifdef CLSA_KERNELS_AVX512BF16
+        if (__builtin_cpu_supports("avx512bf16"))
+            return &clsa_kernels_avx512bf16;
+#endif
+        return NULL;
 #endif
     default:
         return NULL;
@@ -85,9 +103,9 @@ const char *clsa_kernel_dtype_name(enum clsa_kernel_dtype dtype)
 size_t clsa_topk_scratch_bytes(size_t n, size_t k)
 {
     (void)k;
-    /* two lists of (key, position) for the candidates of one pass, and of the next, with a vector's
-     * overhang each, and counters */
-    return 4 * (n + 64) * sizeof(uint32_t) + 3 * 2048 * sizeof(uint32_t);
+    /* keys (or a sample of 4096) and positions of up to n candidates with a vector's overhang, and a
+     * table of 256 lane orders; the reference sorts n keys */
+    return (2 * (n + 256) + 4096) * sizeof(uint32_t) + 256 * sizeof(uint64_t);
 }
 
 void clsa_rope_table(float *cos_table, float *sin_table, const int32_t *position, size_t tokens,

@@ -1,0 +1,201 @@
+/* Products in bfloat16: the float32 operand is rounded to bfloat16 and pairs are multiplied and added
+ * by vdpbf16ps (archive avx512bf16 only). As in linear.c lanes run over k and the order of additions
+ * depends on k alone. Weights of other types go the float32 way. */
+#include "kernels/x86/x86.h"
+
+#include "kernels/half.h"
+
+enum {
+    TILE_ROWS = 6,
+    TILE_COLS = 4,
+    PAIR = 32,        /* bfloat16 values of a register */
+    ROWS = 96,        /* rows of x rounded at a time: 96 x 1024 x 2 B */
+    PITCH = CLSA_X_RUN + PAIR,
+    PANEL_COLS = 64   /* columns of W that pass while the rows stay in L2 */
+};
+
+struct tile {
+    float *y;
+    ptrdiff_t ldy;
+    const uint16_t *x; /* rounded rows, PITCH apart */
+    const char *w[TILE_COLS];
+    ptrdiff_t ahead_bytes;
+    size_t length, cols;
+    int add;
+};
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+CLSA_INLINE __m512bh pairs(const void *p)
+{
+    return (__m512bh)_mm512_loadu_si512(p);
+}
+
+CLSA_INLINE __m512bh pairs_n(const void *p, size_t n)
+{
+    return (__m512bh)_mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p);
+}
+
+CLSA_INLINE void tile_run(const struct tile *t, const int rows)
+{
+    vf acc[TILE_ROWS][TILE_COLS];
+    size_t l = 0, tail;
+    int r, c;
+
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++)
+            acc[r][c] = vf_zero();
+    }
+    for (; l + PAIR <= t->length; l += PAIR) {
+        __m512bh x[TILE_ROWS];
+
+        CLSA_UNROLL
+        for (r = 0; r < rows; r++)
+            x[r] = pairs(t->x + r * PITCH + l);
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++) {
+            __m512bh w = pairs(t->w[c] + 2 * l);
+
+            if (rows <= 2)
+                _mm_prefetch(t->w[c] + t->ahead_bytes + 2 * l, _MM_HINT_T0);
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                acc[r][c] = _mm512_dpbf16_ps(acc[r][c], x[r], w);
+        }
+    }
+    tail = t->length - l;
+    if (tail > 0) {
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++) {
+            __m512bh w = pairs_n(t->w[c] + 2 * l, tail);
+
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                acc[r][c] = _mm512_dpbf16_ps(acc[r][c], pairs_n(t->x + r * PITCH + l, tail), w);
+        }
+    }
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        float sum[TILE_COLS], *y = t->y + r * t->ldy;
+
+        _mm_storeu_ps(sum, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
+        for (c = 0; c < (int)t->cols; c++)
+            y[c] = t->add ? y[c] + sum[c] : sum[c];
+    }
+}
+
+static void tile_rows(const struct tile *t, size_t rows)
+{
+    switch (rows) {
+    case 1:
+        tile_run(t, 1);
+        break;
+    case 2:
+        tile_run(t, 2);
+        break;
+    case 3:
+        tile_run(t, 3);
+        break;
+    case 4:
+        tile_run(t, 4);
+        break;
+    case 5:
+        tile_run(t, 5);
+        break;
+    default:
+        tile_run(t, 6);
+        break;
+    }
+}
+
+static void round_row(uint16_t *to, const float *from, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i + VF_N <= n; i += VF_N)
+        vf_store_bf16(to + i, vf_load(from + i));
+    for (; i < n; i++)
+        to[i] = clsa_bf16_of_f32(from[i]);
+}
+
+void clsa_x_gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
+                         const struct clsa_rows *w, size_t m, size_t n, size_t k)
+{
+    _Alignas(64) uint16_t rounded[ROWS * PITCH];
+    size_t i, r, j, c, at, from, count;
+
+    if (w->dtype != CLSA_KERNEL_BF16 || k == 0) {
+        clsa_x_gemm(y, ldy, x, ldx, w, m, n, k);
+        return;
+    }
+    for (i = 0; i < m; i += count) {
+        count = least(ROWS, m - i);
+        for (from = 0; from < k; from += CLSA_X_RUN) {
+            const char *base = (const char *)w->base + 2 * from;
+            struct tile t = {NULL, ldy, NULL, {NULL}, TILE_COLS * w->row_stride_bytes,
+                             least(k - from, CLSA_X_RUN), 0, from > 0};
+
+            for (r = 0; r < count; r++)
+                round_row(rounded + r * PITCH, x + (ptrdiff_t)(i + r) * ldx + (ptrdiff_t)from,
+                          t.length);
+            for (j = 0; j < n; j += PANEL_COLS)
+                for (r = 0; r < count; r += TILE_ROWS)
+                    for (at = j; at < least(n, j + PANEL_COLS); at += TILE_COLS) {
+                        t.cols = least(TILE_COLS, n - at);
+                        for (c = 0; c < TILE_COLS; c++)
+                            t.w[c] = base + (ptrdiff_t)least(at + c, n - 1) * w->row_stride_bytes;
+                        t.x = rounded + r * PITCH;
+                        t.y = y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)at;
+                        tile_rows(&t, least(TILE_ROWS, count - r));
+                    }
+        }
+    }
+}
+
+void clsa_x_index_score_rounded(float *out, const float *q, const struct clsa_rows *keys,
+                                size_t first, size_t count, size_t d, float scale)
+{
+    struct clsa_rows run = *keys;
+    size_t s;
+
+    run.base = (const char *)keys->base + (ptrdiff_t)first * keys->row_stride_bytes;
+    clsa_x_gemm_rounded(out, 0, q, 0, &run, 1, count, d);
+    for (s = 0; s < count; s++)
+        out[s] *= scale;
+}
+
+enum { INDEX_KEYS = 64, INDEX_HEADS = 24 };
+
+void clsa_x_index_score_heads_rounded(float *out, const float *q, const float *w,
+                                      const struct clsa_rows *keys, size_t first, size_t count,
+                                      size_t heads, size_t d, float scale)
+{
+    float dots[INDEX_HEADS * INDEX_KEYS], total[INDEX_KEYS];
+    struct clsa_rows run = *keys;
+    size_t s, h, r, i;
+
+    for (s = 0; s < count; s += INDEX_KEYS) {
+        size_t width = least(INDEX_KEYS, count - s);
+
+        run.base = (const char *)keys->base + (ptrdiff_t)(first + s) * keys->row_stride_bytes;
+        memset(total, 0, sizeof total);
+        for (h = 0; h < heads; h += INDEX_HEADS) {
+            size_t height = least(INDEX_HEADS, heads - h);
+
+            clsa_x_gemm_rounded(dots, INDEX_KEYS, q + h * d, (ptrdiff_t)d, &run, height, width, d);
+            for (r = 0; r < height; r++)
+                for (i = 0; i < width; i++) {
+                    float dot = dots[r * INDEX_KEYS + i];
+
+                    total[i] += w[h + r] * (dot <= 0 ? 0 : dot);
+                }
+        }
+        for (i = 0; i < width; i++)
+            out[s + i] = scale * total[i];
+    }
+}
