@@ -37,8 +37,8 @@ static int grow(struct clsa_step_arrays *a, void *array, size_t *capacity, size_
         wanted = need;
     const uint64_t used = used_bytes(a) - (uint64_t)*capacity * size;
     if (used > a->limit_bytes || (a->limit_bytes - used) / size < need)
-        return clsa_fail(err, CLSA_ELIMIT, "the step needs more than the limit of %" PRIu64 " bytes",
-                         a->limit_bytes);
+        return clsa_fail(err, CLSA_ELIMIT,
+                         "the step needs more than the limit of %" PRIu64 " bytes", a->limit_bytes);
     if ((a->limit_bytes - used) / size < wanted)
         wanted = need;
     memcpy(&old, array, sizeof old);
@@ -63,13 +63,13 @@ static int number_of(enum clsa_word_list list, const char *text, size_t bytes)
     return -1;
 }
 
-int clsa_decode_words(struct clsa_cursor *c, struct clsa_words *words, struct clsa_err *err)
+int clsa_decode_words(struct clsa_wire_cursor *c, struct clsa_words *words, struct clsa_err *err)
 {
     for (int list = 0; list < CLSA_WORD_LISTS; list++) {
-        words->count[list] = (unsigned)clsa_cursor_up_to(c, CLSA_TRACE_WORDS_MAX);
+        words->count[list] = (unsigned)clsa_wire_cursor_up_to(c, CLSA_TRACE_WORDS_MAX);
         for (unsigned i = 0; i < words->count[list]; i++) {
             size_t bytes = 0;
-            const char *text = clsa_cursor_text(c, CLSA_TENSOR_NAME_BYTES, &bytes);
+            const char *text = clsa_wire_cursor_text(c, CLSA_TENSOR_NAME_BYTES, &bytes);
             if (!text)
                 return malformed(err, "a word of the vocabulary is cut off or not UTF-8");
             words->text[list][i] = text;
@@ -77,17 +77,17 @@ int clsa_decode_words(struct clsa_cursor *c, struct clsa_words *words, struct cl
             words->number[list][i] = (int16_t)number_of((enum clsa_word_list)list, text, bytes);
         }
     }
-    if (c->bad || clsa_cursor_left(c))
+    if (c->bad || clsa_wire_cursor_left(c))
         return malformed(err, "the vocabulary does not fill its chunk");
     return 0;
 }
 
 /* Reads a number of a vocabulary list and turns it into this version's. */
-static int get_word(struct clsa_cursor *c, const struct clsa_words *words, enum clsa_word_list list,
-                    unsigned *out, struct clsa_err *err)
+static int get_word(struct clsa_wire_cursor *c, const struct clsa_words *words,
+                    enum clsa_word_list list, unsigned *out, struct clsa_err *err)
 {
     static const char *const names[] = {"dtype", "op kind", "op role"};
-    const uint64_t i = clsa_cursor_varint(c);
+    const uint64_t i = clsa_wire_cursor_varint(c);
     if (c->bad || i >= words->count[list])
         return clsa_fail(err, CLSA_EFORMAT, "a %s that the vocabulary does not have", names[list]);
     if (words->number[list][i] < 0)
@@ -97,12 +97,12 @@ static int get_word(struct clsa_cursor *c, const struct clsa_words *words, enum 
     return 0;
 }
 
-int clsa_decode_tensors(struct clsa_cursor *c, const struct clsa_words *words,
+int clsa_decode_tensors(struct clsa_wire_cursor *c, const struct clsa_words *words,
                         struct clsa_step_arrays *a, struct clsa_err *err)
 {
-    const uint64_t n = clsa_cursor_up_to(c, UINT32_MAX);
+    const uint64_t n = clsa_wire_cursor_up_to(c, UINT32_MAX);
     unsigned dtype;
-    if (c->bad || n > clsa_cursor_left(c) / TENSOR_LEAST_BYTES)
+    if (c->bad || n > clsa_wire_cursor_left(c) / TENSOR_LEAST_BYTES)
         return malformed(err, "more tensors announced than the chunk can hold");
     int status = grow(a, &a->tensors, &a->tensors_capacity, (size_t)n, sizeof *a->tensors, err);
     if (status)
@@ -110,60 +110,60 @@ int clsa_decode_tensors(struct clsa_cursor *c, const struct clsa_words *words,
     for (uint64_t i = 0; i < n; i++) {
         struct clsa_tensor *t = &a->tensors[i];
         size_t bytes = 0;
-        const char *name = clsa_cursor_text(c, CLSA_TENSOR_NAME_BYTES - 1, &bytes);
+        const char *name = clsa_wire_cursor_text(c, CLSA_TENSOR_NAME_BYTES - 1, &bytes);
         if (!name)
             return clsa_fail(err, CLSA_EFORMAT, "tensor %" PRIu64 ": name cut off or not UTF-8", i);
         memset(t, 0, sizeof *t);
         memcpy(t->name, name, bytes);
-        t->kind = (uint8_t)clsa_cursor_up_to(c, CLSA_TENSOR_KINDS - 1);
+        t->kind = (uint8_t)clsa_wire_cursor_up_to(c, CLSA_TENSOR_KINDS - 1);
         status = get_word(c, words, CLSA_WORDS_DTYPE, &dtype, err);
         if (status)
             return status;
         t->dtype = (uint8_t)dtype;
-        t->layer = clsa_cursor_signed(c);
-        t->address = clsa_cursor_varint(c);
-        t->bytes = clsa_cursor_varint(c);
+        t->layer = clsa_wire_cursor_signed(c);
+        t->address = clsa_wire_cursor_varint(c);
+        t->bytes = clsa_wire_cursor_varint(c);
         if (c->bad)
             return clsa_fail(err, CLSA_EFORMAT, "tensor %" PRIu64 ": cut off or unknown kind", i);
     }
-    if (clsa_cursor_left(c))
+    if (clsa_wire_cursor_left(c))
         return malformed(err, "bytes left over after the last tensor");
     a->step.n_tensors = (uint32_t)n;
     return 0;
 }
 
-int clsa_decode_step(struct clsa_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err)
+int clsa_decode_step(struct clsa_wire_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err)
 {
     struct clsa_step *s = &a->step;
     int status;
-    a->number = clsa_cursor_varint(c);
-    s->phase = (uint8_t)clsa_cursor_up_to(c, CLSA_DECODE);
-    s->per_layer_kv = (uint8_t)clsa_cursor_up_to(c, 1);
-    s->group = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    s->top_k = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    s->n_seqs = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    s->new_tokens = clsa_cursor_varint(c);
-    if (c->bad || s->n_seqs > clsa_cursor_left(c))
+    a->number = clsa_wire_cursor_varint(c);
+    s->phase = (uint8_t)clsa_wire_cursor_up_to(c, CLSA_DECODE);
+    s->per_layer_kv = (uint8_t)clsa_wire_cursor_up_to(c, 1);
+    s->group = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    s->top_k = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    s->n_seqs = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    s->new_tokens = clsa_wire_cursor_varint(c);
+    if (c->bad || s->n_seqs > clsa_wire_cursor_left(c))
         return malformed(err, "more sequences announced than the chunk can hold");
     status = grow(a, &a->past, &a->past_capacity, s->n_seqs, sizeof *a->past, err);
     if (status)
         return status;
     for (uint32_t i = 0; i < s->n_seqs; i++)
-        a->past[i] = clsa_cursor_varint(c);
-    s->n_queries = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    if (c->bad || s->n_queries > clsa_cursor_left(c) / QUERY_LEAST_BYTES)
+        a->past[i] = clsa_wire_cursor_varint(c);
+    s->n_queries = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    if (c->bad || s->n_queries > clsa_wire_cursor_left(c) / QUERY_LEAST_BYTES)
         return malformed(err, "more queries announced than the chunk can hold");
     status = grow(a, &a->queries, &a->queries_capacity, s->n_queries, sizeof *a->queries, err);
     if (status)
         return status;
     for (uint32_t i = 0; i < s->n_queries; i++) {
-        a->queries[i].seq = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-        a->queries[i].keys = clsa_cursor_varint(c);
+        a->queries[i].seq = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+        a->queries[i].keys = clsa_wire_cursor_varint(c);
     }
-    s->n_sets = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    a->ops_announced = clsa_cursor_varint(c);
-    a->sets_announced = clsa_cursor_varint(c);
-    if (c->bad || clsa_cursor_left(c))
+    s->n_sets = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    a->ops_announced = clsa_wire_cursor_varint(c);
+    a->sets_announced = clsa_wire_cursor_varint(c);
+    if (c->bad || clsa_wire_cursor_left(c))
         return malformed(err, "the step record does not fill its chunk");
     s->n_ops = 0;
     a->n_sets_read = 0;
@@ -171,7 +171,7 @@ int clsa_decode_step(struct clsa_cursor *c, struct clsa_step_arrays *a, struct c
     return 0;
 }
 
-static int get_op(struct clsa_cursor *c, const struct clsa_words *words, struct clsa_op *op,
+static int get_op(struct clsa_wire_cursor *c, const struct clsa_words *words, struct clsa_op *op,
                   struct clsa_err *err)
 {
     unsigned kind, role, weight, input;
@@ -189,53 +189,53 @@ static int get_op(struct clsa_cursor *c, const struct clsa_words *words, struct 
     op->role = (uint16_t)role;
     op->weight_dtype = (uint8_t)weight;
     op->input_dtype = (uint8_t)input;
-    op->over_queries = (uint8_t)clsa_cursor_up_to(c, 1);
-    op->layer = clsa_cursor_signed(c);
-    op->set = clsa_cursor_signed(c);
-    op->m = clsa_cursor_varint(c);
-    op->n = clsa_cursor_varint(c);
-    op->k = clsa_cursor_varint(c);
-    op->heads = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    op->kv_heads = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    op->head_dim = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    op->value_dim = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-    op->window = clsa_cursor_varint(c);
-    op->topk = clsa_cursor_varint(c);
-    op->flops = clsa_cursor_varint(c);
-    op->read_bytes = clsa_cursor_varint(c);
-    op->write_bytes = clsa_cursor_varint(c);
-    op->n_operands = (uint32_t)clsa_cursor_up_to(c, CLSA_OP_OPERANDS);
+    op->over_queries = (uint8_t)clsa_wire_cursor_up_to(c, 1);
+    op->layer = clsa_wire_cursor_signed(c);
+    op->set = clsa_wire_cursor_signed(c);
+    op->m = clsa_wire_cursor_varint(c);
+    op->n = clsa_wire_cursor_varint(c);
+    op->k = clsa_wire_cursor_varint(c);
+    op->heads = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    op->kv_heads = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    op->head_dim = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    op->value_dim = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+    op->window = clsa_wire_cursor_varint(c);
+    op->topk = clsa_wire_cursor_varint(c);
+    op->flops = clsa_wire_cursor_varint(c);
+    op->read_bytes = clsa_wire_cursor_varint(c);
+    op->write_bytes = clsa_wire_cursor_varint(c);
+    op->n_operands = (uint32_t)clsa_wire_cursor_up_to(c, CLSA_OP_OPERANDS);
     for (uint32_t i = 0; i < op->n_operands; i++) {
         struct clsa_operand *o = &op->operands[i];
-        o->tensor = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-        const uint64_t mixed = clsa_cursor_up_to(c, 2 * CLSA_AXES - 1);
+        o->tensor = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+        const uint64_t mixed = clsa_wire_cursor_up_to(c, 2 * CLSA_AXES - 1);
         o->access = mixed & 1;
         o->axis = (uint8_t)(mixed >> 1);
-        o->offset = clsa_cursor_varint(c);
-        o->row_bytes = clsa_cursor_varint(c);
-        o->row_stride = clsa_cursor_varint(c);
-        o->seq_stride = clsa_cursor_varint(c);
-        o->head_stride = clsa_cursor_varint(c);
-        o->ring_rows = clsa_cursor_varint(c);
+        o->offset = clsa_wire_cursor_varint(c);
+        o->row_bytes = clsa_wire_cursor_varint(c);
+        o->row_stride = clsa_wire_cursor_varint(c);
+        o->seq_stride = clsa_wire_cursor_varint(c);
+        o->head_stride = clsa_wire_cursor_varint(c);
+        o->ring_rows = clsa_wire_cursor_varint(c);
     }
     return c->bad ? malformed(err, "cut off, or a number out of range") : 0;
 }
 
 /* The head that OPS and SETS chunks share: step number and how many records follow. */
-static int get_list_head(struct clsa_cursor *c, const struct clsa_step_arrays *a, size_t least,
+static int get_list_head(struct clsa_wire_cursor *c, const struct clsa_step_arrays *a, size_t least,
                          uint64_t have, uint64_t announced, size_t *n, struct clsa_err *err)
 {
-    const uint64_t number = clsa_cursor_varint(c);
-    const uint64_t count = clsa_cursor_varint(c);
+    const uint64_t number = clsa_wire_cursor_varint(c);
+    const uint64_t count = clsa_wire_cursor_varint(c);
     if (c->bad || number != a->number)
         return malformed(err, "belongs to another step");
-    if (count == 0 || count > clsa_cursor_left(c) / least || count > announced - have)
+    if (count == 0 || count > clsa_wire_cursor_left(c) / least || count > announced - have)
         return malformed(err, "more records than announced, or than the chunk can hold");
     *n = (size_t)count;
     return 0;
 }
 
-int clsa_decode_ops(struct clsa_cursor *c, const struct clsa_words *words,
+int clsa_decode_ops(struct clsa_wire_cursor *c, const struct clsa_words *words,
                     struct clsa_step_arrays *a, struct clsa_err *err)
 {
     char where[48];
@@ -251,12 +251,12 @@ int clsa_decode_ops(struct clsa_cursor *c, const struct clsa_words *words,
         }
         a->step.n_ops++;
     }
-    if (!status && clsa_cursor_left(c))
+    if (!status && clsa_wire_cursor_left(c))
         return malformed(err, "bytes left over after the last op");
     return status;
 }
 
-int clsa_decode_sets(struct clsa_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err)
+int clsa_decode_sets(struct clsa_wire_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err)
 {
     size_t n;
     int status = get_list_head(c, a, SET_LEAST_BYTES, a->n_sets_read, a->sets_announced, &n, err);
@@ -264,22 +264,22 @@ int clsa_decode_sets(struct clsa_cursor *c, struct clsa_step_arrays *a, struct c
         status = grow(a, &a->sets, &a->sets_capacity, a->n_sets_read + n, sizeof *a->sets, err);
     for (size_t i = 0; i < n && !status; i++) {
         struct clsa_index_set *s = &a->sets[a->n_sets_read];
-        s->set = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-        s->query = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
-        s->count = (uint32_t)clsa_cursor_up_to(c, UINT32_MAX);
+        s->set = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+        s->query = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
+        s->count = (uint32_t)clsa_wire_cursor_up_to(c, UINT32_MAX);
         s->positions = NULL;
-        if (c->bad || s->count == 0 || s->count > clsa_cursor_left(c))
-            return clsa_fail(err, CLSA_EFORMAT, "index set %zu: more positions than the chunk holds",
-                             a->n_sets_read);
+        if (c->bad || s->count == 0 || s->count > clsa_wire_cursor_left(c))
+            return clsa_fail(err, CLSA_EFORMAT,
+                             "index set %zu: more positions than the chunk holds", a->n_sets_read);
         status = grow(a, &a->positions, &a->positions_capacity, a->n_positions + s->count,
                       sizeof *a->positions, err);
         if (status)
             return status;
         uint32_t *positions = a->positions + a->n_positions;
-        uint64_t at = clsa_cursor_up_to(c, UINT32_MAX);
+        uint64_t at = clsa_wire_cursor_up_to(c, UINT32_MAX);
         positions[0] = (uint32_t)at;
         for (uint32_t j = 1; j < s->count; j++) {
-            at += clsa_cursor_up_to(c, UINT32_MAX) + 1;
+            at += clsa_wire_cursor_up_to(c, UINT32_MAX) + 1;
             if (at > UINT32_MAX)
                 c->bad = true;
             positions[j] = (uint32_t)at;
@@ -292,7 +292,7 @@ int clsa_decode_sets(struct clsa_cursor *c, struct clsa_step_arrays *a, struct c
         a->n_positions += s->count;
         a->n_sets_read++;
     }
-    if (!status && clsa_cursor_left(c))
+    if (!status && clsa_wire_cursor_left(c))
         return malformed(err, "bytes left over after the last index set");
     return status;
 }

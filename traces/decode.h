@@ -1,7 +1,7 @@
 /* Payloads of a trace into the arrays of a step. Used by the reader alone.
  *
- * Every count is held against the bytes that are left of its payload before memory is taken, and all
- * arrays of a step together against a limit. */
+ * Every count is held against the bytes that are left of its payload before memory is taken, and
+ * all arrays of a step together against a limit. */
 #ifndef CLSA_TRACES_DECODE_H
 #define CLSA_TRACES_DECODE_H
 
@@ -11,8 +11,8 @@
 
 enum clsa_word_list { CLSA_WORDS_DTYPE, CLSA_WORDS_KIND, CLSA_WORDS_ROLE, CLSA_WORD_LISTS };
 
-/* The file's vocabulary: the number that this version has for each word, or -1. Words point into the
- * payload of chunk WORD, which their owner keeps. */
+/* The file's vocabulary: the number that this version has for each word, or -1. Words point into
+ * the payload of chunk WORD, which their owner keeps. */
 struct clsa_words {
     unsigned count[CLSA_WORD_LISTS];
     int16_t number[CLSA_WORD_LISTS][CLSA_TRACE_WORDS_MAX];
@@ -38,14 +38,15 @@ struct clsa_step_arrays {
 };
 
 /* Each takes one payload from its first byte to its last and returns 0, CLSA_EFORMAT, CLSA_ELIMIT,
- * CLSA_ENOMEM or CLSA_EUNSUPPORTED (a word that this version does not know), with the reason in err. */
-int clsa_decode_words(struct clsa_cursor *c, struct clsa_words *words, struct clsa_err *err);
-int clsa_decode_tensors(struct clsa_cursor *c, const struct clsa_words *words,
+ * CLSA_ENOMEM or CLSA_EUNSUPPORTED (a word that this version does not know), with the reason in
+ * err. */
+int clsa_decode_words(struct clsa_wire_cursor *c, struct clsa_words *words, struct clsa_err *err);
+int clsa_decode_tensors(struct clsa_wire_cursor *c, const struct clsa_words *words,
                         struct clsa_step_arrays *a, struct clsa_err *err);
-int clsa_decode_step(struct clsa_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err);
-int clsa_decode_ops(struct clsa_cursor *c, const struct clsa_words *words,
+int clsa_decode_step(struct clsa_wire_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err);
+int clsa_decode_ops(struct clsa_wire_cursor *c, const struct clsa_words *words,
                     struct clsa_step_arrays *a, struct clsa_err *err);
-int clsa_decode_sets(struct clsa_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err);
+int clsa_decode_sets(struct clsa_wire_cursor *c, struct clsa_step_arrays *a, struct clsa_err *err);
 
 /* Points *out at the arrays, once all chunks of a step are in. */
 void clsa_decode_link(struct clsa_step_arrays *a, struct clsa_trace_step *out);

@@ -21,7 +21,7 @@ struct clsa_trace_reader {
     struct clsa_stream stream;
     struct clsa_trace_header header;
     struct clsa_provenance *provenance; /* header.n_provenance of them */
-    unsigned char *word_bytes; /* payload of chunk WORD, which `words` points into */
+    unsigned char *word_bytes;          /* payload of chunk WORD, which `words` points into */
     struct clsa_words words;
     struct clsa_step_arrays arrays;
     struct clsa_trace_step current;
@@ -51,40 +51,43 @@ static char *copy_text(const char *text, size_t bytes)
 
 static int read_provenance(struct clsa_trace_reader *r, struct clsa_err *err)
 {
-    struct clsa_cursor *c = &r->stream.payload;
-    const uint64_t n = clsa_cursor_up_to(c, CLSA_TRACE_PROVENANCE_MAX);
+    struct clsa_wire_cursor *c = &r->stream.payload;
+    const uint64_t n = clsa_wire_cursor_up_to(c, CLSA_TRACE_PROVENANCE_MAX);
     r->provenance = clsa_calloc((size_t)n, sizeof *r->provenance);
     if (!r->provenance)
         return clsa_stream_fail_chunk(&r->stream, err, CLSA_ENOMEM, "out of memory");
     for (uint64_t i = 0; i < n; i++) {
         struct clsa_provenance *p = &r->provenance[i];
         size_t key_bytes = 0, value_bytes = 0;
-        const char *key = clsa_cursor_text(c, CLSA_TRACE_CHUNK_MAX_BYTES, &key_bytes);
-        const char *value = clsa_cursor_text(c, CLSA_TRACE_CHUNK_MAX_BYTES, &value_bytes);
+        const char *key = clsa_wire_cursor_text(c, CLSA_TRACE_CHUNK_MAX_BYTES, &key_bytes);
+        const char *value = clsa_wire_cursor_text(c, CLSA_TRACE_CHUNK_MAX_BYTES, &value_bytes);
         if (!key || !value || key_bytes == 0)
-            return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "provenance cut off or not UTF-8");
+            return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                          "provenance cut off or not UTF-8");
         r->header.n_provenance++;
         p->key = copy_text(key, key_bytes);
         p->value = copy_text(value, value_bytes);
         if (!p->key || !p->value)
             return clsa_stream_fail_chunk(&r->stream, err, CLSA_ENOMEM, "out of memory");
         if (i && strcmp(p[-1].key, p->key) >= 0)
-            return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "provenance keys do not ascend");
+            return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                          "provenance keys do not ascend");
     }
-    if (c->bad || clsa_cursor_left(c))
-        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "provenance does not fill its chunk");
+    if (c->bad || clsa_wire_cursor_left(c))
+        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                      "provenance does not fill its chunk");
     return 0;
 }
 
 static int read_words(struct clsa_trace_reader *r, struct clsa_err *err)
 {
-    const size_t bytes = clsa_cursor_left(&r->stream.payload);
+    const size_t bytes = clsa_wire_cursor_left(&r->stream.payload);
     r->word_bytes = clsa_malloc(bytes, 1);
     if (!r->word_bytes)
         return clsa_stream_fail_chunk(&r->stream, err, CLSA_ENOMEM, "out of memory");
     if (bytes)
         memcpy(r->word_bytes, r->stream.payload.at, bytes);
-    struct clsa_cursor c = {.at = r->word_bytes, .end = r->word_bytes + bytes};
+    struct clsa_wire_cursor c = {.at = r->word_bytes, .end = r->word_bytes + bytes};
     const int status = clsa_decode_words(&c, &r->words, err);
     return status ? clsa_stream_locate(&r->stream, err, status) : 0;
 }
@@ -97,7 +100,8 @@ static int read_start(struct clsa_trace_reader *r, struct clsa_err *err)
     if (status)
         return status;
     if (got < sizeof header || memcmp(header, CLSA_TRACE_MAGIC, CLSA_TRACE_MAGIC_BYTES) != 0)
-        return clsa_fail(err, CLSA_EFORMAT, "%s: offset 0: not a trace (no magic number)", r->stream.name);
+        return clsa_fail(err, CLSA_EFORMAT, "%s: offset 0: not a trace (no magic number)",
+                         r->stream.name);
     if (clsa_load_u32(header + 12) != clsa_crc32c(0, header, 12))
         return clsa_fail(err, CLSA_EFORMAT, "%s: offset 12: damaged file header (checksum)",
                          r->stream.name);
@@ -213,17 +217,19 @@ static int finish(struct clsa_trace_reader *r, struct clsa_err *err)
     uint32_t chunks;
     unsigned char more;
     size_t got;
-    struct clsa_cursor c = r->stream.payload;
-    const uint64_t count = clsa_cursor_varint(&c);
+    struct clsa_wire_cursor c = r->stream.payload;
+    const uint64_t count = clsa_wire_cursor_varint(&c);
     if (c.bad || count != r->next_step ||
-        (r->sequential && (clsa_cursor_left(&c) != r->index_bytes ||
-                           clsa_crc32c(0, c.at, clsa_cursor_left(&c)) != r->index_crc)))
-        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "the index does not agree with the steps");
+        (r->sequential && (clsa_wire_cursor_left(&c) != r->index_bytes ||
+                           clsa_crc32c(0, c.at, clsa_wire_cursor_left(&c)) != r->index_crc)))
+        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                      "the index does not agree with the steps");
     int status = read_footer(r, &index_offset, &steps, &chunks, err);
     if (status)
         return status;
     if (index_offset != r->stream.chunk_offset || steps != count || chunks != r->stream.chunks)
-        return clsa_stream_fail(&r->stream, err, CLSA_EFORMAT, "the footer does not agree with the chunks");
+        return clsa_stream_fail(&r->stream, err, CLSA_EFORMAT,
+                                "the footer does not agree with the chunks");
     status = clsa_stream_fetch(&r->stream, &more, 1, &got, err);
     if (status)
         return status;
@@ -268,8 +274,9 @@ static int read_step(struct clsa_trace_reader *r, struct clsa_err *err)
     clsa_decode_link(a, &r->current);
     if (clsa_trace_bounds(&r->current, err) != 0) {
         char prefix[256];
-        snprintf(prefix, sizeof prefix, "%.160s: offset %" PRIu64 ", chunk %" PRIu64
-                 " (STEP), step %" PRIu64, r->stream.name, step_offset, step_chunk, a->number);
+        snprintf(prefix, sizeof prefix,
+                 "%.160s: offset %" PRIu64 ", chunk %" PRIu64 " (STEP), step %" PRIu64,
+                 r->stream.name, step_offset, step_chunk, a->number);
         return clsa_fail_prefix(err, CLSA_EFORMAT, prefix);
     }
     expect_index(r, step_offset - r->last_step_offset);
@@ -321,28 +328,32 @@ int clsa_trace_next(struct clsa_trace_reader *r, const struct clsa_trace_step **
 
 static int decode_entries(struct clsa_trace_reader *r, uint64_t steps, struct clsa_err *err)
 {
-    struct clsa_cursor *c = &r->stream.payload;
-    const uint64_t n = clsa_cursor_varint(c), end = r->stream.chunk_offset;
+    struct clsa_wire_cursor *c = &r->stream.payload;
+    const uint64_t n = clsa_wire_cursor_varint(c), end = r->stream.chunk_offset;
     struct entry last = {0};
-    if (c->bad || n != steps || n > clsa_cursor_left(c) / 4 ||
+    if (c->bad || n != steps || n > clsa_wire_cursor_left(c) / 4 ||
         n > r->arrays.limit_bytes / sizeof *r->entries)
-        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "the index does not agree with the footer");
+        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                      "the index does not agree with the footer");
     r->entries = clsa_malloc((size_t)n, sizeof *r->entries);
     if (!r->entries)
         return clsa_stream_fail_chunk(&r->stream, err, CLSA_ENOMEM, "out of memory");
     for (uint64_t i = 0; i < n; i++) {
-        const uint64_t offset = clsa_cursor_up_to(c, end), chunk = clsa_cursor_up_to(c, UINT32_MAX);
+        const uint64_t offset = clsa_wire_cursor_up_to(c, end),
+                       chunk = clsa_wire_cursor_up_to(c, UINT32_MAX);
         last.step_offset += offset;
         last.step_chunk += chunk;
-        last.tensors_offset = clsa_cursor_varint(c);
-        last.tensors_chunk = clsa_cursor_varint(c);
+        last.tensors_offset = clsa_wire_cursor_varint(c);
+        last.tensors_chunk = clsa_wire_cursor_varint(c);
         if (c->bad || last.step_offset >= end || last.step_chunk >= r->stream.chunks ||
             last.tensors_offset >= end || last.tensors_chunk >= r->stream.chunks)
-            return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "the index points outside the file");
+            return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                          "the index points outside the file");
         r->entries[i] = last;
     }
-    if (clsa_cursor_left(c))
-        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT, "bytes left over after the index");
+    if (clsa_wire_cursor_left(c))
+        return clsa_stream_fail_chunk(&r->stream, err, CLSA_EFORMAT,
+                                      "bytes left over after the index");
     r->n_entries = n;
     return 0;
 }
@@ -363,7 +374,8 @@ static int load_index(struct clsa_trace_reader *r, struct clsa_err *err)
     if (status)
         return status;
     if (index_offset >= total || chunks == 0)
-        return clsa_stream_fail(&r->stream, err, CLSA_EFORMAT, "the footer points outside the file");
+        return clsa_stream_fail(&r->stream, err, CLSA_EFORMAT,
+                                "the footer points outside the file");
     r->stream.chunks = chunks - 1;
     status = clsa_stream_seek(&r->stream, index_offset, err);
     if (!status)
@@ -431,8 +443,8 @@ int clsa_trace_seek(struct clsa_trace_reader *r, uint64_t step, struct clsa_err 
     if (status)
         return status;
     if (step >= r->n_entries)
-        return clsa_fail(err, CLSA_ENOTFOUND, "%s: no step %" PRIu64 "; it has %" PRIu64, r->stream.name,
-                         step, r->n_entries);
+        return clsa_fail(err, CLSA_ENOTFOUND, "%s: no step %" PRIu64 "; it has %" PRIu64,
+                         r->stream.name, step, r->n_entries);
     status = enter(r, &r->entries[step], &failure);
     if (status)
         return stick(r, status, &failure, err);

@@ -119,7 +119,8 @@ int clsa_stream_seek(struct clsa_stream *s, uint64_t offset, struct clsa_err *er
     if (s->file && (offset > INT64_MAX || fseeko(s->file, (off_t)offset, SEEK_SET) != 0))
         return clsa_stream_fail(s, err, CLSA_EIO, "cannot seek to %" PRIu64, offset);
     if (!s->file && offset > s->memory_bytes)
-        return clsa_stream_fail(s, err, CLSA_EFORMAT, "an offset of %" PRIu64 " is beyond the end", offset);
+        return clsa_stream_fail(s, err, CLSA_EFORMAT, "an offset of %" PRIu64 " is beyond the end",
+                                offset);
     s->offset = offset;
     return 0;
 }
@@ -128,15 +129,17 @@ static int unpack(struct clsa_stream *s, uint32_t flags, uint32_t stored, uint32
                   struct clsa_err *err)
 {
     if (!(flags & CLSA_TRACE_CHUNK_ZSTD)) {
-        s->payload = (struct clsa_cursor){.at = s->stored.data, .end = s->stored.data + stored};
+        s->payload =
+            (struct clsa_wire_cursor){.at = s->stored.data, .end = s->stored.data + stored};
         return 0;
     }
     if (!clsa_buffer_reserve(&s->raw, raw))
         return clsa_stream_fail_chunk(s, err, CLSA_ENOMEM, "out of memory");
     const size_t n = ZSTD_decompressDCtx(s->zstd, s->raw.data, raw, s->stored.data, stored);
     if (ZSTD_isError(n) || n != raw)
-        return clsa_stream_fail_chunk(s, err, CLSA_EFORMAT, "does not decompress to the size it announces");
-    s->payload = (struct clsa_cursor){.at = s->raw.data, .end = s->raw.data + raw};
+        return clsa_stream_fail_chunk(s, err, CLSA_EFORMAT,
+                                      "does not decompress to the size it announces");
+    s->payload = (struct clsa_wire_cursor){.at = s->raw.data, .end = s->raw.data + raw};
     return 0;
 }
 
@@ -149,9 +152,9 @@ int clsa_stream_next(struct clsa_stream *s, struct clsa_err *err)
     if (status)
         return status;
     if (got < sizeof header)
-        return clsa_stream_fail(s, err, CLSA_EFORMAT,
-                         "the file ends after %" PRIu32 " chunks without an index: it was cut off",
-                         s->chunks);
+        return clsa_stream_fail(
+            s, err, CLSA_EFORMAT,
+            "the file ends after %" PRIu32 " chunks without an index: it was cut off", s->chunks);
     s->chunk_offset = at;
     s->kind = clsa_load_u32(header);
     s->chunks++;
@@ -172,7 +175,8 @@ int clsa_stream_next(struct clsa_stream *s, struct clsa_err *err)
     if (status)
         return status;
     if (got < stored)
-        return clsa_stream_fail_chunk(s, err, CLSA_EFORMAT, "the file ends inside this chunk: it was cut off");
+        return clsa_stream_fail_chunk(s, err, CLSA_EFORMAT,
+                                      "the file ends inside this chunk: it was cut off");
     if (clsa_load_u32(header + 20) != clsa_crc32c(0, s->stored.data, stored))
         return clsa_stream_fail_chunk(s, err, CLSA_EFORMAT, "damaged payload (checksum)");
     return unpack(s, flags, stored, raw, err);

@@ -17,11 +17,11 @@ struct clsa_stream {
     uint64_t memory_bytes;
     bool own_file;
     bool seekable;
-    uint64_t offset;            /* of the next byte to read */
-    uint64_t chunk_offset;      /* of the header of the chunk in `payload` */
-    uint32_t chunks;            /* number that the next chunk must have */
-    uint32_t kind;              /* of the chunk in `payload` */
-    struct clsa_cursor payload; /* valid until the next chunk is read */
+    uint64_t offset;                 /* of the next byte to read */
+    uint64_t chunk_offset;           /* of the header of the chunk in `payload` */
+    uint32_t chunks;                 /* number that the next chunk must have */
+    uint32_t kind;                   /* of the chunk in `payload` */
+    struct clsa_wire_cursor payload; /* valid until the next chunk is read */
     struct clsa_buffer stored, raw;
     struct ZSTD_DCtx_s *zstd;
 };

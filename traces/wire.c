@@ -6,7 +6,8 @@
 
 #include "sim/base/alloc.h"
 
-/* Eight tables, so that eight bytes are folded at once ("slicing by 8", Kounavis and Berry 2005). */
+/* Eight tables, so that eight bytes are folded at once ("slicing by 8", Kounavis and Berry 2005).
+ */
 static uint32_t crc_table[8][256];
 static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
 
@@ -144,12 +145,12 @@ void clsa_buffer_destroy(struct clsa_buffer *b)
     *b = (struct clsa_buffer){0};
 }
 
-size_t clsa_cursor_left(const struct clsa_cursor *c)
+size_t clsa_wire_cursor_left(const struct clsa_wire_cursor *c)
 {
     return (size_t)(c->end - c->at);
 }
 
-uint64_t clsa_cursor_varint(struct clsa_cursor *c)
+uint64_t clsa_wire_cursor_varint(struct clsa_wire_cursor *c)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64 && !c->bad && c->at < c->end; shift += 7) {
@@ -167,24 +168,25 @@ uint64_t clsa_cursor_varint(struct clsa_cursor *c)
     return 0;
 }
 
-uint64_t clsa_cursor_up_to(struct clsa_cursor *c, uint64_t most)
+uint64_t clsa_wire_cursor_up_to(struct clsa_wire_cursor *c, uint64_t most)
 {
-    const uint64_t value = clsa_cursor_varint(c);
+    const uint64_t value = clsa_wire_cursor_varint(c);
     if (value <= most)
         return value;
     c->bad = true;
     return 0;
 }
 
-int32_t clsa_cursor_signed(struct clsa_cursor *c)
+int32_t clsa_wire_cursor_signed(struct clsa_wire_cursor *c)
 {
-    return (int32_t)((int64_t)clsa_cursor_up_to(c, (uint64_t)INT32_MAX + 1) - 1);
+    return (int32_t)((int64_t)clsa_wire_cursor_up_to(c, (uint64_t)INT32_MAX + 1) - 1);
 }
 
-const char *clsa_cursor_text(struct clsa_cursor *c, size_t most, size_t *bytes)
+const char *clsa_wire_cursor_text(struct clsa_wire_cursor *c, size_t most, size_t *bytes)
 {
-    const uint64_t n = clsa_cursor_up_to(c, most);
-    if (c->bad || n > clsa_cursor_left(c) || !clsa_utf8_valid((const char *)c->at, (size_t)n)) {
+    const uint64_t n = clsa_wire_cursor_up_to(c, most);
+    if (c->bad || n > clsa_wire_cursor_left(c) ||
+        !clsa_utf8_valid((const char *)c->at, (size_t)n)) {
         c->bad = true;
         return NULL;
     }

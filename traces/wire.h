@@ -9,10 +9,12 @@
 /* CRC32C (format.h rule 14) of `bytes` bytes, continuing from `crc` (0 to begin). */
 uint32_t clsa_crc32c(uint32_t crc, const void *data, size_t bytes);
 
-/* True when all bytes are well-formed UTF-8 (RFC 3629: no surrogates, no long forms), without NUL. */
+/* True when all bytes are well-formed UTF-8 (RFC 3629: no surrogates, no long forms), without NUL.
+ */
 bool clsa_utf8_valid(const char *text, size_t bytes);
 
-/* A buffer that grows as it is filled. `failed` sticks once memory ran out; puts are then ignored. */
+/* A buffer that grows as it is filled. `failed` sticks once memory ran out; puts are then ignored.
+ */
 struct clsa_buffer {
     unsigned char *data;
     size_t bytes, capacity;
@@ -32,18 +34,19 @@ void clsa_buffer_destroy(struct clsa_buffer *b);
 
 /* A read position that cannot pass its end. `bad` sticks once something did not fit; gets then give
  * zeros. */
-struct clsa_cursor {
+struct clsa_wire_cursor {
     const unsigned char *at, *end;
     bool bad;
 };
 
-size_t clsa_cursor_left(const struct clsa_cursor *c);
-uint64_t clsa_cursor_varint(struct clsa_cursor *c);
+size_t clsa_wire_cursor_left(const struct clsa_wire_cursor *c);
+uint64_t clsa_wire_cursor_varint(struct clsa_wire_cursor *c);
 /* A varint above `most` is bad. */
-uint64_t clsa_cursor_up_to(struct clsa_cursor *c, uint64_t most);
-int32_t clsa_cursor_signed(struct clsa_cursor *c);
-/* Text of at most `most` bytes: its first byte and its length; not NUL-terminated. NULL when bad. */
-const char *clsa_cursor_text(struct clsa_cursor *c, size_t most, size_t *bytes);
+uint64_t clsa_wire_cursor_up_to(struct clsa_wire_cursor *c, uint64_t most);
+int32_t clsa_wire_cursor_signed(struct clsa_wire_cursor *c);
+/* Text of at most `most` bytes: its first byte and its length; not NUL-terminated. NULL when bad.
+ */
+const char *clsa_wire_cursor_text(struct clsa_wire_cursor *c, size_t most, size_t *bytes);
 
 uint32_t clsa_load_u32(const unsigned char *p);
 uint64_t clsa_load_u64(const unsigned char *p);

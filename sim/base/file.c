@@ -227,8 +227,8 @@ char *clsa_data_find(const char *room, const char *name, const char *suffix, str
             return path;
         free(path);
     }
-    clsa_fail(err, CLSA_ENOTFOUND, "%s: no such file, nor a %s%s that clsa knows", name, room,
-              suffix);
+    clsa_fail(err, CLSA_ENOTFOUND, "%s: no such file, and no %s%s in %s", name, name,
+              ends_with(name, suffix) ? "" : suffix, room);
     return NULL;
 }
 

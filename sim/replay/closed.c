@@ -43,16 +43,16 @@ void clsa_prediction_destroy(struct clsa_prediction *prediction)
 
 /* Part of an operand that L2 still holds; moves the clock. */
 static double touch(const struct clsa_machine *m, const struct clsa_op *op,
-                    const struct clsa_operand *operand, double bytes, struct clsa_reuse *reuse)
+                    const struct clsa_operand *operand, double bytes, struct clsa_distances *reuse)
 {
-    const double found = clsa_gpu_l2_kept(m, clsa_reuse_distance(reuse, op, operand, bytes));
-    clsa_reuse_touch(reuse, op, operand, bytes * (1 - found));
+    const double found = clsa_gpu_l2_kept(m, clsa_distances_distance(reuse, op, operand, bytes));
+    clsa_distances_touch(reuse, op, operand, bytes * (1 - found));
     return found;
 }
 
 /* What memory answers a kernel of an op, from the reuse distances of its streams. */
 static void gpu_service(const struct clsa_machine *m, const struct clsa_op *op,
-                        const struct clsa_gpu_kernel *k, struct clsa_reuse *reuse,
+                        const struct clsa_gpu_kernel *k, struct clsa_distances *reuse,
                         struct clsa_gpu_service *out)
 {
     memset(out, 0, sizeof *out);
@@ -103,7 +103,7 @@ static uint64_t picoseconds(double seconds)
 }
 
 static int price_gpu(const struct clsa_closed_request *r, const struct clsa_op *op,
-                     struct clsa_reuse *reuse, struct clsa_op_prediction *out,
+                     struct clsa_distances *reuse, struct clsa_op_prediction *out,
                      struct clsa_err *err)
 {
     struct clsa_kernel_list list;
@@ -143,7 +143,7 @@ static int price_gpu(const struct clsa_closed_request *r, const struct clsa_op *
 }
 
 /* One walk over the ops; `out` NULL only moves the cache state. */
-static int walk(const struct clsa_closed_request *r, struct clsa_reuse *reuse,
+static int walk(const struct clsa_closed_request *r, struct clsa_distances *reuse,
                 struct clsa_prediction *out, struct clsa_err *err)
 {
     for (size_t i = 0; i < r->step->n_ops; i++) {
@@ -173,10 +173,10 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
 {
     const struct clsa_step *step = request->step;
     struct clsa_prediction p = {.n_ops = step->n_ops};
-    struct clsa_reuse reuse = {0};
+    struct clsa_distances reuse = {0};
     const uint32_t variants = request->variants ? request->variants : 1;
     int status = CLSA_ENOMEM;
-    if (clsa_reuse_init(&reuse, step, variants))
+    if (clsa_distances_init(&reuse, step, variants))
         goto fail;
     if (!request->no_ops) {
         p.ops = clsa_calloc(step->n_ops, sizeof *p.ops);
@@ -192,7 +192,7 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
     if (!status)
         status = walk(request, &reuse, &p, err);
 fail:
-    clsa_reuse_destroy(&reuse);
+    clsa_distances_destroy(&reuse);
     if (status) {
         clsa_prediction_destroy(&p);
         return status == CLSA_ENOMEM ? clsa_fail(err, status, "out of memory") : status;

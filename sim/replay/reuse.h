@@ -11,24 +11,24 @@
 
 #include "sim/base/op.h"
 
-struct clsa_reuse_slot;
+struct clsa_distances_slot;
 
-struct clsa_reuse {
-    struct clsa_reuse_slot *slots;
+struct clsa_distances {
+    struct clsa_distances_slot *slots;
     size_t mask, used;
     double clock;
     uint32_t variant; /* selections and weights of another variant are other data */
 };
 
 /* Room for a step's operands. Returns 0 or CLSA_ENOMEM. */
-int clsa_reuse_init(struct clsa_reuse *reuse, const struct clsa_step *step, uint32_t variants);
-void clsa_reuse_destroy(struct clsa_reuse *reuse);
+int clsa_distances_init(struct clsa_distances *reuse, const struct clsa_step *step, uint32_t variants);
+void clsa_distances_destroy(struct clsa_distances *reuse);
 
 /* The distance of an operand of unique_bytes now (infinite when never touched), and its touch: the
  * clock moves by the bytes that came in. */
-double clsa_reuse_distance(struct clsa_reuse *reuse, const struct clsa_op *op,
+double clsa_distances_distance(struct clsa_distances *reuse, const struct clsa_op *op,
                            const struct clsa_operand *operand, double unique_bytes);
-void clsa_reuse_touch(struct clsa_reuse *reuse, const struct clsa_op *op,
+void clsa_distances_touch(struct clsa_distances *reuse, const struct clsa_op *op,
                       const struct clsa_operand *operand, double came_in_bytes);
 
 #endif
