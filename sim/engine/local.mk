@@ -1,2 +1,7 @@
 noinst_LIBRARIES += libclsa_engine.a
-libclsa_engine_a_SOURCES =
+libclsa_engine_a_SOURCES = \
+  sim/engine/blas.c sim/engine/blas.h \
+  sim/engine/engine.c sim/engine/engine.h \
+  sim/engine/exec.c sim/engine/exec.h \
+  sim/engine/observer.h \
+  sim/engine/sample.c sim/engine/sample.h

@@ -181,6 +181,12 @@ static void resolve(struct clsa_plan_builder *b)
     b->rows = clsa_plan_mul(b, r->n_seqs, r->new_tokens);
     b->top_k = r->top_k ? r->top_k : b->g->index_topk;
     b->ranks = r->tensor_parallel ? r->tensor_parallel : 1;
+    b->cache_seqs = r->cache_seqs ? r->cache_seqs : r->n_seqs;
+    if (r->first_seq > b->cache_seqs || r->n_seqs > b->cache_seqs - r->first_seq) {
+        clsa_plan_fail(b, CLSA_EUSAGE, "sequences %u to %u of %u", r->first_seq,
+                       r->first_seq + r->n_seqs - 1, b->cache_seqs);
+        return;
+    }
     b->n_queries = r->queries ? r->n_queries : r->n_seqs;
     b->past = clsa_malloc(r->n_seqs, sizeof *b->past);
     b->queries = clsa_malloc(b->n_queries, sizeof *b->queries);

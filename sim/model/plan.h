@@ -35,6 +35,9 @@ struct clsa_plan_request {
     const struct clsa_query *queries; /* NULL: the last new token of each sequence */
     uint32_t n_queries;
     uint32_t tensor_parallel; /* ranks; 0 or 1: none */
+    /* A step may work on some of the sequences that the caches hold: slots first_seq .. first_seq +
+     * n_seqs - 1 of cache_seqs (0: just n_seqs). Operands' offsets lead to slot first_seq. */
+    uint32_t cache_seqs, first_seq;
 };
 
 /* Fills a request with what decode at one context for all sequences means: every query sees `context`

@@ -20,6 +20,7 @@ struct clsa_plan_builder {
     uint32_t n_queries;
     uint32_t top_k;
     uint32_t ranks;
+    uint32_t cache_seqs; /* sequence slots of a cache */
     struct clsa_query *queries;
     uint64_t *past;
 

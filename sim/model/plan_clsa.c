@@ -125,7 +125,7 @@ static void cache_tensors(struct clsa *c)
 {
     const struct clsa_geometry *g = c->g;
     struct clsa_plan_builder *b = c->b;
-    const uint64_t seqs = b->request->n_seqs, kv = 2 * c->kv_heads * g->head_dim;
+    const uint64_t seqs = b->cache_seqs, kv = 2 * c->kv_heads * g->head_dim;
     const uint64_t ring = g->window < b->capacity ? g->window : b->capacity;
     const uint64_t rows = clsa_plan_mul(b, seqs, b->capacity);
     uint64_t room, start;
@@ -344,9 +344,10 @@ static void append(struct clsa *c, struct rows r, enum clsa_role role, uint32_t 
     activation(c, o, from, CLSA_READ, first, planes * width, stride);
     to = clsa_plan_operand(o, cache, CLSA_WRITE, CLSA_AXIS_NEW, 0, row, row);
     to->seq_stride = seq_rows * row;
+    to->offset = c->b->request->first_seq * to->seq_stride;
     to->ring_rows = ring < c->b->capacity ? ring : 0;
     if (planes > 1)
-        to->head_stride = c->b->request->n_seqs * seq_rows * row;
+        to->head_stride = c->b->cache_seqs * seq_rows * row;
 }
 
 /* Attention of the heads in `q` (rows of q_stride values) over a K/V cache plane. */
@@ -370,7 +371,8 @@ static void attention(struct clsa *c, struct rows r, enum clsa_op_kind kind, uin
     for (unsigned v = 0; v < 2; v++) {
         struct clsa_operand *kv =
             clsa_plan_operand(o, cache, CLSA_READ, axis,
-                              plane * c->b->request->n_seqs * seq_rows * 2 * part + v * part,
+                              (plane * c->b->cache_seqs + c->b->request->first_seq) * seq_rows *
+                                      2 * part + v * part,
                               clsa_dtype_bytes(c->kvt, d), 2 * part);
         kv->seq_stride = seq_rows * 2 * part;
         kv->head_stride = clsa_dtype_bytes(c->kvt, d);
@@ -422,7 +424,8 @@ static void index_group(struct clsa *c, struct rows r, const struct weights *w, 
     const struct clsa_geometry *g = c->g;
     const uint64_t width = (uint64_t)g->index_heads * g->index_dim, keys = c->b->most_keys;
     const uint64_t key = clsa_dtype_bytes(c->ixt, g->index_dim);
-    const uint64_t plane = c->b->request->n_seqs * c->b->capacity * key;
+    const uint64_t seq = c->b->capacity * key;
+    const uint64_t start = (j * (uint64_t)c->b->cache_seqs + c->b->request->first_seq) * seq;
     struct clsa_operand *k;
     struct clsa_op *o;
 
@@ -435,8 +438,8 @@ static void index_group(struct clsa *c, struct rows r, const struct weights *w, 
     o->kv_heads = 1;
     o->head_dim = g->index_dim;
     activation(c, o, c->t.iq, CLSA_READ, 0, width, width);
-    k = clsa_plan_operand(o, c->index_keys, CLSA_READ, CLSA_AXIS_KEYS, j * plane, key, key);
-    k->seq_stride = c->b->capacity * key;
+    k = clsa_plan_operand(o, c->index_keys, CLSA_READ, CLSA_AXIS_KEYS, start, key, key);
+    k->seq_stride = seq;
     if (g->index_heads > 1)
         activation(c, o, c->t.iw, CLSA_READ, 0, g->index_heads, g->index_heads);
     clsa_plan_operand(o, c->t.scores, CLSA_WRITE, CLSA_AXIS_M, 0, 4 * keys, 4 * keys);
