@@ -56,10 +56,11 @@ static int check_sets(const struct clsa_trace_step *trace, struct clsa_err *err)
         if (s->set >= step->n_sets || s->query >= step->n_queries)
             return clsa_fail(err, CLSA_ERANGE,
                              "index set %zu: group %" PRIu32 " or query %" PRIu32
-                             " is not of this step", i, s->set, s->query);
+                             " is not of this step",
+                             i, s->set, s->query);
         if (i && (s[-1].set > s->set || (s[-1].set == s->set && s[-1].query >= s->query)))
-            return clsa_fail(err, CLSA_ERANGE,
-                             "index set %zu does not ascend by group and query", i);
+            return clsa_fail(err, CLSA_ERANGE, "index set %zu does not ascend by group and query",
+                             i);
         if (s->count == 0)
             return clsa_fail(err, CLSA_ERANGE, "index set %zu is empty", i);
         for (uint32_t j = 1; j < s->count; j++)
@@ -68,8 +69,8 @@ static int check_sets(const struct clsa_trace_step *trace, struct clsa_err *err)
         if (s->positions[s->count - 1] >= step->queries[s->query].keys)
             return clsa_fail(err, CLSA_ERANGE,
                              "index set %zu: position %" PRIu32 " is not below the %" PRIu64
-                             " keys that query %" PRIu32 " sees", i, s->positions[s->count - 1],
-                             step->queries[s->query].keys, s->query);
+                             " keys that query %" PRIu32 " sees",
+                             i, s->positions[s->count - 1], step->queries[s->query].keys, s->query);
     }
     return 0;
 }

@@ -17,11 +17,11 @@
 #define CLSA_TRACE_SETS_MAX (UINT32_C(1) << 16)
 
 /* Rules: enums known; at least one sequence and one new token, n_seqs * new_tokens and past +
- * new_tokens at most 2^32; query.seq < n_seqs, 1 <= query.keys <= past + new_tokens of its sequence;
- * operand.tensor < n_tensors, n_operands <= CLSA_OP_OPERANDS; n_sets at most 2^16; op.set -1 or below n_sets; tensors end
- * at or below 2^62; index sets ascend by (set, query), within n_sets and n_queries, not empty,
- * positions strictly ascending and below keys.
- * Returns 0 or CLSA_ERANGE with a message that names the record ("op 12 (gemm_q): ..."). */
+ * new_tokens at most 2^32; query.seq < n_seqs, 1 <= query.keys <= past + new_tokens of its
+ * sequence; operand.tensor < n_tensors, n_operands <= CLSA_OP_OPERANDS; n_sets at most 2^16; op.set
+ * -1 or below n_sets; tensors end at or below 2^62; index sets ascend by (set, query), within
+ * n_sets and n_queries, not empty, positions strictly ascending and below keys. Returns 0 or
+ * CLSA_ERANGE with a message that names the record ("op 12 (gemm_q): ..."). */
 int clsa_trace_bounds(const struct clsa_trace_step *step, struct clsa_err *err);
 
 #endif

@@ -27,8 +27,8 @@ struct clsa_trace_dump {
 /* The dump as a tool. `dump` is the caller's; afterwards free(dump->table). */
 struct clsa_trace_tool clsa_trace_dump_tool(struct clsa_trace_dump *dump);
 
-/* Prints steps first .. last of the trace at `path` with everything that `what` asks for. Returns 0, what
- * the reader returns, or CLSA_EIO when `out` cannot be written. */
+/* Prints steps first .. last of the trace at `path` with everything that `what` asks for. Returns
+ * 0, what the reader returns, or CLSA_EIO when `out` cannot be written. */
 int clsa_trace_dump(const char *path, uint64_t first, uint64_t last,
                     const struct clsa_trace_dump *what, struct clsa_err *err);
 

@@ -10,7 +10,7 @@ enum clsa_trace_format { CLSA_TRACE_TABLE, CLSA_TRACE_CSV, CLSA_TRACE_JSON };
 
 struct clsa_trace_totals {
     uint64_t steps, prefill_steps;
-    uint64_t rows, queries; /* over all steps */
+    uint64_t rows, queries;      /* over all steps */
     uint64_t keys_min, keys_max; /* seen by a query; 0 when there is none */
     uint32_t seqs_max, groups_max, group_min, group_max, top_k_max;
     uint64_t index_sets, positions;

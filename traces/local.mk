@@ -4,6 +4,8 @@ libclsa_traces_a_SOURCES = \
   traces/decode.c traces/decode.h \
   traces/dump.c traces/dump.h \
   traces/format.h \
+  traces/import.c traces/import.h traces/import_parse.h \
+  traces/import_array.c traces/import_jsonl.c \
   traces/info.c traces/info.h \
   traces/reader.c traces/reader.h \
   traces/stream.c traces/stream.h \

@@ -2,7 +2,8 @@
  *
  * What a reader yields is safe to index with: every number in it has passed clsa_trace_bounds
  * (traces/bounds.h). Whether it also makes sense is for clsa_trace_check_step (traces/validate.h).
- * Messages read "path: offset N, chunk K (KIND): what is wrong"; the offset is that of the chunk. */
+ * Messages read "path: offset N, chunk K (KIND): what is wrong"; the offset is that of the chunk.
+ */
 #ifndef CLSA_TRACES_READER_H
 #define CLSA_TRACES_READER_H
 
@@ -28,14 +29,15 @@ void clsa_trace_close(struct clsa_trace_reader *reader);
 /* Borrowed from the reader. */
 const struct clsa_trace_header *clsa_trace_header(const struct clsa_trace_reader *reader);
 
-/* Reads the next step. Returns 1 and *out (borrowed; valid until the next call on this reader), 0 at
- * the end of a whole trace, or CLSA_EFORMAT (damaged, cut off, out of bounds), CLSA_EIO,
+/* Reads the next step. Returns 1 and *out (borrowed; valid until the next call on this reader), 0
+ * at the end of a whole trace, or CLSA_EFORMAT (damaged, cut off, out of bounds), CLSA_EIO,
  * CLSA_EUNSUPPORTED (a word this version does not know), CLSA_ELIMIT (a step larger than the limit)
  * or CLSA_ENOMEM. After a failure every further call fails the same way. */
 int clsa_trace_next(struct clsa_trace_reader *reader, const struct clsa_trace_step **out,
                     struct clsa_err *err);
 
-/* Number of steps, from the footer. Returns 0, CLSA_EUNSUPPORTED on a pipe, or as clsa_trace_next. */
+/* Number of steps, from the footer. Returns 0, CLSA_EUNSUPPORTED on a pipe, or as clsa_trace_next.
+ */
 int clsa_trace_count(struct clsa_trace_reader *reader, uint64_t *steps, struct clsa_err *err);
 /* Makes `step` (0 ..) the one that clsa_trace_next yields next. Returns 0, CLSA_ENOTFOUND (no such
  * step; the reader stays where it was), CLSA_EUNSUPPORTED on a pipe, or as clsa_trace_next. */

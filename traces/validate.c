@@ -120,9 +120,10 @@ static int check_kept(struct clsa_trace_validator *v, const struct clsa_step *s,
             known ? bsearch(t, v->kept, known, sizeof *v->kept, compare_name) : NULL;
         if (old) {
             if (old->address != t->address || old->bytes != t->bytes)
-                find(v, "tensor-moved", "%s is at 0x%" PRIx64 " with %" PRIu64
-                     " bytes, was at 0x%" PRIx64 " with %" PRIu64, t->name, t->address, t->bytes,
-                     old->address, old->bytes);
+                find(v, "tensor-moved",
+                     "%s is at 0x%" PRIx64 " with %" PRIu64 " bytes, was at 0x%" PRIx64
+                     " with %" PRIu64,
+                     t->name, t->address, t->bytes, old->address, old->bytes);
             continue;
         }
         if (v->n_kept == v->kept_room) {
@@ -144,8 +145,7 @@ static int check_tensors(struct clsa_trace_validator *v, const struct clsa_step 
                          struct clsa_err *err)
 {
     if (v->have_table && v->n_table == s->n_tensors &&
-        (s->n_tensors == 0 ||
-         memcmp(v->table, s->tensors, s->n_tensors * sizeof *s->tensors) == 0))
+        (s->n_tensors == 0 || memcmp(v->table, s->tensors, s->n_tensors * sizeof *s->tensors) == 0))
         return 0; /* looked at already */
     if (v->order_room < s->n_tensors) {
         const struct clsa_tensor **order = clsa_realloc(v->order, s->n_tensors, sizeof *order);
@@ -248,9 +248,9 @@ static void check_operand(struct clsa_trace_validator *v, const struct op_place 
         end += (unsigned __int128)(rows - 1) * o->row_stride;
     end += (unsigned __int128)(heads - 1) * o->head_stride;
     if (end > t->bytes)
-        find(v, "extent", "%s operand %" PRIu32 ": reaches byte %" PRIu64 " of the %" PRIu64
-             " of %s", at->text, i, end > UINT64_MAX ? UINT64_MAX : (uint64_t)end, t->bytes,
-             t->name);
+        find(v, "extent",
+             "%s operand %" PRIu32 ": reaches byte %" PRIu64 " of the %" PRIu64 " of %s", at->text,
+             i, end > UINT64_MAX ? UINT64_MAX : (uint64_t)end, t->bytes, t->name);
     if (o->access == CLSA_WRITE && t->kind == CLSA_TENSOR_WEIGHT)
         find(v, "access", "%s writes the weight %s", at->text, t->name);
     if (o->axis == CLSA_AXIS_SELECTED && op->set < 0)
@@ -309,7 +309,8 @@ static void check_flops(struct clsa_trace_validator *v, const struct op_place *a
         if (op->kind == CLSA_OP_ATTN_SPARSE) {
             const struct clsa_operand selected = {.axis = CLSA_AXIS_SELECTED};
             if (!op->over_queries)
-                return; /* pairs of many rows follow from a top-k per row, which op.h does not sum */
+                return; /* pairs of many rows follow from a top-k per row, which op.h does not sum
+                         */
             pairs = clsa_operand_rows(at->step, op, &selected);
         }
         least = pairs * op->heads * 2 * ((uint64_t)op->head_dim + op->value_dim);
@@ -325,7 +326,7 @@ static void check_flops(struct clsa_trace_validator *v, const struct op_place *a
     case CLSA_OP_MOE_ROUTE:
     case CLSA_OP_TOPK:
         return; /* what they count depends on data or implementation */
-    default: /* element-wise work on m rows of n values, or of heads x head_dim */
+    default:    /* element-wise work on m rows of n values, or of heads x head_dim */
         extra = (unsigned __int128)op->m * 16 *
                 (op->n ? op->n : (unsigned __int128)op->heads * op->head_dim) *
                 (op->kind == CLSA_OP_ALL_REDUCE && op->heads ? op->heads : 1);
@@ -344,8 +345,8 @@ static void check_shape(struct clsa_trace_validator *v, const struct op_place *a
     const uint64_t rows = clsa_op_rows(at->step, op);
 
     if (!experts && op->m != rows)
-        find(v, "rows", "%s has m %" PRIu64 ", the step has %" PRIu64 " such rows", at->text,
-             op->m, rows);
+        find(v, "rows", "%s has m %" PRIu64 ", the step has %" PRIu64 " such rows", at->text, op->m,
+             rows);
     if (attention && (!op->heads || !op->kv_heads || op->heads % op->kv_heads || !op->head_dim))
         find(v, "shape", "%s: %" PRIu32 " heads over %" PRIu32 " K/V heads of %" PRIu32, at->text,
              op->heads, op->kv_heads, op->head_dim);
@@ -394,8 +395,9 @@ static void check_scalars(struct clsa_trace_validator *v, const struct clsa_step
         find(v, "phase", "decode with %" PRIu64 " new tokens a sequence", s->new_tokens);
     for (uint32_t q = 0; q < s->n_queries; q++)
         if (s->queries[q].keys <= s->past[s->queries[q].seq]) {
-            find(v, "phase", "query %" PRIu32 " sees %" PRIu64
-                 " keys: it is not one of the new tokens", q, s->queries[q].keys);
+            find(v, "phase",
+                 "query %" PRIu32 " sees %" PRIu64 " keys: it is not one of the new tokens", q,
+                 s->queries[q].keys);
             break;
         }
     if ((s->n_sets > 0) != (s->group > 0) || (s->n_sets > 0 && s->top_k == 0))
@@ -414,8 +416,10 @@ static void check_sets(struct clsa_trace_validator *v, const struct clsa_trace_s
             const uint64_t keys = s->queries[x->query].keys;
             const uint64_t wanted = keys < s->top_k ? keys : s->top_k;
             if (x->count != wanted)
-                find(v, "set-count", "group %" PRIu32 ", query %" PRIu32 ": %" PRIu32
-                     " positions, expected %" PRIu64, set, x->query, x->count, wanted);
+                find(v, "set-count",
+                     "group %" PRIu32 ", query %" PRIu32 ": %" PRIu32
+                     " positions, expected %" PRIu64,
+                     set, x->query, x->count, wanted);
             have++;
         }
         if (s->n_ops && v->made[set] == 2 && have != s->n_queries)
@@ -449,8 +453,7 @@ int clsa_trace_validator_step(struct clsa_trace_validator *v, const struct clsa_
         memset(v->made, 0, s->n_sets);
     for (size_t i = 0; i < s->n_ops; i++) {
         at.op = &s->ops[i];
-        snprintf(at.text, sizeof at.text, "op %zu (%s)", i,
-                 clsa_op_name(at.op, name, sizeof name));
+        snprintf(at.text, sizeof at.text, "op %zu (%s)", i, clsa_op_name(at.op, name, sizeof name));
         check_shape(v, &at);
         for (uint32_t j = 0; j < at.op->n_operands; j++)
             check_operand(v, &at, j);

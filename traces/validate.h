@@ -27,8 +27,8 @@
 
 struct clsa_trace_validator;
 
-/* Findings go to `out` (borrowed; NULL: none), one line each, at most `limit` lines; all are counted.
- * NULL when out of memory. */
+/* Findings go to `out` (borrowed; NULL: none), one line each, at most `limit` lines; all are
+ * counted. NULL when out of memory. */
 struct clsa_trace_validator *clsa_trace_validator_create(FILE *out, size_t limit);
 void clsa_trace_validator_destroy(struct clsa_trace_validator *validator);
 

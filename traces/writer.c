@@ -191,8 +191,7 @@ static int put_tensors(struct clsa_trace_writer *w, const struct clsa_step *step
         return no_memory(w, err);
     if (step->n_tensors == 0 && w->tensors_offset == 0)
         return 0;
-    if (w->tensors.bytes == w->raw.bytes &&
-        memcmp(w->tensors.data, w->raw.data, w->raw.bytes) == 0)
+    if (w->tensors.bytes == w->raw.bytes && memcmp(w->tensors.data, w->raw.data, w->raw.bytes) == 0)
         return 0;
     const uint64_t offset = w->offset, chunk = w->chunks;
     int status = put_chunk(w, CLSA_CHUNK_TENS, &w->raw, err);
@@ -248,9 +247,9 @@ static void encode_op(struct clsa_buffer *b, const struct clsa_op *op)
     clsa_buffer_put_varint(b, op->over_queries);
     clsa_buffer_put_signed(b, op->layer);
     clsa_buffer_put_signed(b, op->set);
-    const uint64_t sizes[] = {op->m,        op->n,         op->k,      op->heads,
-                              op->kv_heads, op->head_dim,  op->value_dim, op->window,
-                              op->topk,     op->flops,     op->read_bytes, op->write_bytes,
+    const uint64_t sizes[] = {op->m,         op->n,        op->k,          op->heads,
+                              op->kv_heads,  op->head_dim, op->value_dim,  op->window,
+                              op->topk,      op->flops,    op->read_bytes, op->write_bytes,
                               op->n_operands};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         clsa_buffer_put_varint(b, sizes[i]);

@@ -1,6 +1,5 @@
 #include "sim/record/record.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +10,6 @@ struct clsa_recorder {
     struct clsa_observer observer;
     struct clsa_err err;
     uint64_t steps;
-    bool in_step;
     /* The selections of the step in progress, in the order made; `at` finds their positions. */
     struct clsa_index_set *sets;
     size_t *at;
@@ -41,8 +39,6 @@ static int step_begin(void *user, const struct clsa_step *step)
 {
     struct clsa_recorder *r = user;
     (void)step;
-    assert(!r->in_step);
-    r->in_step = true;
     r->n_sets = 0;
     r->n_positions = 0;
     return 0;
@@ -56,14 +52,12 @@ static int selection(void *user, const struct clsa_step *step, const struct clsa
     (void)scores;
     if (!grow(&r->sets, &r->sets_room, r->n_sets + 1, sizeof *r->sets) ||
         !grow(&r->at, &r->at_room, r->n_sets + 1, sizeof *r->at) ||
-        !grow(&r->positions, &r->positions_room, r->n_positions + set->count,
-              sizeof *r->positions))
+        !grow(&r->positions, &r->positions_room, r->n_positions + set->count, sizeof *r->positions))
         return clsa_fail(&r->err, CLSA_ENOMEM, "out of memory for the selections of a step");
     r->sets[r->n_sets] = *set;
     r->at[r->n_sets++] = r->n_positions;
     if (set->count)
-        memcpy(r->positions + r->n_positions, set->positions,
-               set->count * sizeof *set->positions);
+        memcpy(r->positions + r->n_positions, set->positions, set->count * sizeof *set->positions);
     r->n_positions += set->count;
     return 0;
 }
@@ -80,7 +74,6 @@ static int step_end(void *user, const struct clsa_step *step, uint64_t wall_ns)
 {
     struct clsa_recorder *r = user;
     (void)wall_ns;
-    r->in_step = false;
     for (size_t i = 0; i < r->n_sets; i++)
         r->sets[i].positions = r->positions + r->at[i];
     if (r->n_sets)

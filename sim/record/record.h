@@ -13,9 +13,9 @@ int clsa_recorder_create(struct clsa_trace_writer *writer, struct clsa_recorder 
                          struct clsa_err *err);
 void clsa_recorder_destroy(struct clsa_recorder *recorder);
 
-/* The observer to hand to an engine; it lives as long as the recorder. Its callbacks return a negative
- * clsa_status when the trace cannot be written, which ends the run; clsa_recorder_error then says
- * why. Wall times are not recorded: a trace is the same whatever ran it. */
+/* The observer to hand to an engine; it lives as long as the recorder. Its callbacks return a
+ * negative clsa_status when the trace cannot be written, which ends the run; clsa_recorder_error
+ * then says why. Wall times are not recorded: a trace is the same whatever ran it. */
 const struct clsa_observer *clsa_recorder_observer(const struct clsa_recorder *recorder);
 /* The message of the last failure ("" if there was none). */
 const char *clsa_recorder_error(const struct clsa_recorder *recorder);

@@ -6,7 +6,8 @@
 
 #include "sim/base/alloc.h"
 
-/* Points at the first `n_sets` groups of recorded selections, which lie first in (set, query) order. */
+/* Points at the first `n_sets` groups of recorded selections, which lie first in (set, query)
+ * order. */
 static int take_recorded(const struct clsa_step *step, const struct clsa_trace_step *recorded,
                          struct clsa_trace_step *out, struct clsa_err *err)
 {
@@ -16,8 +17,10 @@ static int take_recorded(const struct clsa_step *step, const struct clsa_trace_s
         same = r->queries[q].seq == step->queries[q].seq &&
                r->queries[q].keys == step->queries[q].keys;
     if (!same)
-        return clsa_fail(err, CLSA_EUSAGE, "step %" PRIu64 " of the recorded selections has other "
-                         "queries, or fewer groups, than the plan", recorded->number);
+        return clsa_fail(err, CLSA_EUSAGE,
+                         "step %" PRIu64 " of the recorded selections has other "
+                         "queries, or fewer groups, than the plan",
+                         recorded->number);
     out->index_sets = recorded->index_sets;
     out->n_index_sets = 0;
     while (out->n_index_sets < recorded->n_index_sets &&
@@ -37,8 +40,8 @@ int clsa_shape_step(struct clsa_trace_writer *writer, const struct clsa_geometry
     if (recorded)
         status = take_recorded(&trace.step, recorded, &trace, err);
     else
-        status = clsa_synthetic_step(synthetic, &trace.step, &trace.index_sets,
-                                     &trace.n_index_sets, err);
+        status = clsa_synthetic_step(synthetic, &trace.step, &trace.index_sets, &trace.n_index_sets,
+                                     err);
     if (!status)
         status = clsa_trace_write(writer, &trace, err);
     clsa_plan_destroy(&trace.step);
@@ -131,8 +134,8 @@ int clsa_shape_generate(const struct clsa_shape_run *run, const char *path, stru
         (run->prompt_tokens == 0 && run->context == 0))
         return clsa_fail(err, CLSA_EUSAGE,
                          "a run needs sequences, and a prompt or decode steps at some context");
-    if (!clsa_add_u64(run->prompt_tokens ? run->prompt_tokens : run->context - 1,
-                      run->decode_steps, &capacity))
+    if (!clsa_add_u64(run->prompt_tokens ? run->prompt_tokens : run->context - 1, run->decode_steps,
+                      &capacity))
         return clsa_fail(err, CLSA_ERANGE, "the context of the run is beyond 2^64");
     if (run->capacity > capacity)
         capacity = run->capacity;

@@ -1,7 +1,7 @@
 /* Writes a run that nobody executed: the plan of every step, with selections from elsewhere.
  *
- * A functional trace of the same run (same requests, in the same order) has the same tensors, steps and
- * ops; only its index sets differ. */
+ * A functional trace of the same run (same requests, in the same order) has the same tensors, steps
+ * and ops; only its index sets differ. */
 #ifndef CLSA_RECORD_SHAPE_H
 #define CLSA_RECORD_SHAPE_H
 
@@ -10,7 +10,8 @@
 #include "traces/reader.h"
 #include "traces/writer.h"
 
-/* Plans one step and writes it with made-up selections (`synthetic`), or with those of a recorded step
+/* Plans one step and writes it with made-up selections (`synthetic`), or with those of a recorded
+ * step
  * (`recorded`: same queries and at least as many groups, else CLSA_EUSAGE) when that is not NULL.
  * Returns 0 or what clsa_plan_build, clsa_synthetic_step and clsa_trace_write return. */
 int clsa_shape_step(struct clsa_trace_writer *writer, const struct clsa_geometry *geometry,
@@ -25,9 +26,9 @@ struct clsa_shape_run {
     uint32_t n_seqs;
     uint64_t prompt_tokens; /* > 0: a prefill of so many tokens comes first */
     uint64_t chunk;         /* tokens a prefill step takes at once; 0: all */
-    uint64_t context;       /* without a prompt: keys that the first decode step sees, its own included */
+    uint64_t context; /* without a prompt: keys that the first decode step sees, its own included */
     uint64_t decode_steps;
-    uint64_t capacity; /* token rows a sequence in the caches; 0: as many as the run needs */
+    uint64_t capacity;     /* token rows a sequence in the caches; 0: as many as the run needs */
     uint32_t group, top_k; /* group 0: dense; top_k 0: the model's */
     bool per_layer_kv;
     uint32_t tensor_parallel;
@@ -35,11 +36,13 @@ struct clsa_shape_run {
     struct clsa_synthetic_params synthetic;
 };
 
-/* A run of one sequence and no steps with the geometry's own group, top-k, K/V sharing and dtypes. */
+/* A run of one sequence and no steps with the geometry's own group, top-k, K/V sharing and dtypes.
+ */
 void clsa_shape_defaults(const struct clsa_geometry *geometry, struct clsa_shape_run *out);
 
-/* Writes all steps of the run to `path` ("-": standard output). Of a chunked prompt only the last chunk
- * has queries, as early exit wants. Returns as clsa_shape_step; CLSA_EUSAGE for a run without steps. */
+/* Writes all steps of the run to `path` ("-": standard output). Of a chunked prompt only the last
+ * chunk has queries, as early exit wants. Returns as clsa_shape_step; CLSA_EUSAGE for a run without
+ * steps. */
 int clsa_shape_generate(const struct clsa_shape_run *run, const char *path, struct clsa_err *err);
 
 #endif

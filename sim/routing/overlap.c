@@ -114,15 +114,14 @@ int clsa_overlap_tied(const float *scores_a, size_t k_a, const float *scores_b, 
     /* Most: a tied place filled with what the other certainly has gains one on its own; a place
      * filled with what is tied in both gains one only if both take it. */
     const size_t gain_a = least_of(a.open, tied_then_b), gain_b = least_of(b.open, a_then_tied);
-    *most = both + gain_a + gain_b +
-            least_of(tied, least_of(a.open - gain_a, b.open - gain_b));
+    *most = both + gain_a + gain_b + least_of(tied, least_of(a.open - gain_a, b.open - gain_b));
     /* Least: first fill with what the other has not at all; what must remain goes to positions tied
      * in both, which meet only where they crowd, before those that the other certainly has. */
     const size_t free_a = a.tied - tied_then_b - tied, free_b = b.tied - a_then_tied - tied;
     const size_t forced_a = beyond(a.open, free_a), forced_b = beyond(b.open, free_b);
     const size_t shared_a = least_of(forced_a, tied), shared_b = least_of(forced_b, tied);
-    *least = both + (forced_a - shared_a) + (forced_b - shared_b) +
-             beyond(shared_a + shared_b, tied);
+    *least =
+        both + (forced_a - shared_a) + (forced_b - shared_b) + beyond(shared_a + shared_b, tied);
     return 0;
 }
 

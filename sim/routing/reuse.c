@@ -14,7 +14,7 @@ struct clsa_reuse {
     uint64_t *keys; /* NO_ROW: free */
     uint32_t *when; /* time of last use, 1 .. now */
     size_t table_size, rows;
-    uint32_t *tree; /* Fenwick: 1 at every time that is some row's last use */
+    uint32_t *tree;   /* Fenwick: 1 at every time that is some row's last use */
     uint64_t *row_at; /* the row last used at a time, NO_ROW if it was used again since */
     uint32_t times;   /* capacity of tree and row_at */
     uint32_t now;
@@ -132,8 +132,7 @@ int clsa_reuse_touch(struct clsa_reuse *r, uint64_t row, uint64_t *distance)
     assert(row != NO_ROW);
     if (r->now == r->times && (status = renumber(r)) != 0)
         return status;
-    if (2 * (r->rows + 1) > r->table_size &&
-        (status = resize_table(r, r->table_size * 2)) != 0)
+    if (2 * (r->rows + 1) > r->table_size && (status = resize_table(r, r->table_size * 2)) != 0)
         return status;
     const size_t slot = find_slot(r, row);
     uint64_t result = CLSA_REUSE_FIRST;

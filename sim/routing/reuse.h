@@ -2,8 +2,8 @@
  * cache of C rows hits exactly the uses whose distance is below C (Mattson et al. 1970), so the
  * histogram says how large a cache must be before selections profit from each other.
  *
- * Distances are counted exactly with a Fenwick tree over times of last use (Bennett and Kruskal 1975);
- * memory follows the number of distinct rows, time is O(log rows) a use. */
+ * Distances are counted exactly with a Fenwick tree over times of last use (Bennett and Kruskal
+ * 1975); memory follows the number of distinct rows, time is O(log rows) a use. */
 #ifndef CLSA_ROUTING_REUSE_H
 #define CLSA_ROUTING_REUSE_H
 
@@ -25,8 +25,8 @@ struct clsa_reuse;
 struct clsa_reuse *clsa_reuse_create(void);
 void clsa_reuse_destroy(struct clsa_reuse *reuse);
 
-/* Uses `row` (any number but UINT64_MAX). *distance is the number of distinct other rows used since its
- * last use, or CLSA_REUSE_FIRST. Returns 0 or CLSA_ENOMEM. */
+/* Uses `row` (any number but UINT64_MAX). *distance is the number of distinct other rows used since
+ * its last use, or CLSA_REUSE_FIRST. Returns 0 or CLSA_ENOMEM. */
 int clsa_reuse_touch(struct clsa_reuse *reuse, uint64_t row, uint64_t *distance);
 
 void clsa_reuse_add(struct clsa_reuse_histogram *histogram, uint64_t distance);

@@ -159,8 +159,8 @@ int clsa_selection_count(struct clsa_selection_counter *c, const struct clsa_ste
     int status = keep(&row[set->set], set, query->keys);
     for (uint32_t i = 0; i < set->count && !status; i++) {
         uint64_t distance;
-        status = clsa_reuse_touch(s->rows, (uint64_t)query->seq << 32 | set->positions[i],
-                                  &distance);
+        status =
+            clsa_reuse_touch(s->rows, (uint64_t)query->seq << 32 | set->positions[i], &distance);
         if (!status)
             clsa_reuse_add(&s->reuse, distance);
     }
@@ -225,10 +225,21 @@ struct clsa_trace_tool clsa_selection_tool(struct clsa_selection_counter *counte
     return (struct clsa_trace_tool){.state = counter, .record = tool_record};
 }
 
-static const char *const columns[] = {
-    "set", "group", "top_k", "queries", "chosen", "mean_keys", "mean_selected",
-    "overlap_previous_set", "overlap_previous_step", "overlap_by_chance", "sink_share",
-    "recent_share", "mean_run", "mass_covered", "reuse_distance_rows"};
+static const char *const columns[] = {"set",
+                                      "group",
+                                      "top_k",
+                                      "queries",
+                                      "chosen",
+                                      "mean_keys",
+                                      "mean_selected",
+                                      "overlap_previous_set",
+                                      "overlap_previous_step",
+                                      "overlap_by_chance",
+                                      "sink_share",
+                                      "recent_share",
+                                      "mean_run",
+                                      "mass_covered",
+                                      "reuse_distance_rows"};
 #define COLUMNS (sizeof columns / sizeof *columns)
 #define COUNT_COLUMNS 5u
 
@@ -237,11 +248,16 @@ static void print_row(const struct clsa_selection_stats *s, enum clsa_trace_form
 {
     const uint64_t counts[COUNT_COLUMNS] = {s->set_index, s->group, s->top_k, s->queries,
                                             s->chosen};
-    const double values[] = {s->mean_keys,         s->mean_selected,
-                             s->overlap_previous_set, s->overlap_previous_step,
-                             s->overlap_by_chance, s->sink_share,
-                             s->recent_share,      s->mean_run,
-                             s->mass_covered,      s->reuse_distance_rows};
+    const double values[] = {s->mean_keys,
+                             s->mean_selected,
+                             s->overlap_previous_set,
+                             s->overlap_previous_step,
+                             s->overlap_by_chance,
+                             s->sink_share,
+                             s->recent_share,
+                             s->mean_run,
+                             s->mass_covered,
+                             s->reuse_distance_rows};
     for (size_t i = 0; i < COLUMNS; i++) {
         char text[40] = "";
         if (i < COUNT_COLUMNS)

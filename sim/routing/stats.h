@@ -1,7 +1,7 @@
 /* What the selections of a run look like: `clsa trace stats`, and an observer's sums.
  *
- * Overlaps count only selections that had to choose (fewer positions than visible keys); a selection of
- * everything overlaps with everything and says nothing. */
+ * Overlaps count only selections that had to choose (fewer positions than visible keys); a
+ * selection of everything overlaps with everything and says nothing. */
 #ifndef CLSA_ROUTING_STATS_H
 #define CLSA_ROUTING_STATS_H
 
@@ -51,8 +51,8 @@ void clsa_selection_stats_get(const struct clsa_selection_counter *counter, size
 /* The counter as a tool. */
 struct clsa_trace_tool clsa_selection_tool(struct clsa_selection_counter *counter);
 
-/* Prints a row a group: set,group,top_k,queries,mean_keys,... in the order of the struct; shares that
- * were not counted are empty (JSON: null). */
+/* Prints a row a group: set,group,top_k,queries,mean_keys,... in the order of the struct; shares
+ * that were not counted are empty (JSON: null). */
 void clsa_selection_print(const struct clsa_selection_counter *counter,
                           enum clsa_trace_format format, FILE *out);
 /* `clsa trace stats PATH`. Returns 0 or what the reader returns. */

@@ -51,17 +51,18 @@ void clsa_synthetic_defaults(struct clsa_synthetic_params *out)
 
 /* The one table of names, for printing and parsing. */
 #define PARAMS(X)                                                                                  \
-    X(sink_rows) X(recent_rows) X(run_rows) X(overlap_set_permille) X(overlap_step_permille)       \
-    X(recent_permille) X(recent_span)
+    X(sink_rows)                                                                                   \
+    X(recent_rows) X(run_rows) X(overlap_set_permille) X(overlap_step_permille) X(recent_permille) \
+        X(recent_span)
 
 const char *clsa_synthetic_print(const struct clsa_synthetic_params *params, char *buf,
                                  size_t buf_bytes)
 {
     size_t at = 0;
     int n = snprintf(buf, buf_bytes, "seed=%" PRIu64, params->seed);
-#define X(field)                                                                                   \
-    at += n > 0 ? (size_t)n : 0;                                                                   \
-    if (at < buf_bytes)                                                                            \
+#define X(field)                 \
+    at += n > 0 ? (size_t)n : 0; \
+    if (at < buf_bytes)          \
         n = snprintf(buf + at, buf_bytes - at, " " #field "=%" PRIu32, params->field);
     PARAMS(X)
 #undef X
@@ -85,10 +86,10 @@ int clsa_synthetic_parse(const char *text, struct clsa_synthetic_params *params,
             p.seed = value;
             known = true;
         }
-#define X(field)                                                                                   \
-    if (strcmp(name, #field) == 0 && value <= UINT32_MAX) {                                        \
-        p.field = (uint32_t)value;                                                                 \
-        known = true;                                                                              \
+#define X(field)                                            \
+    if (strcmp(name, #field) == 0 && value <= UINT32_MAX) { \
+        p.field = (uint32_t)value;                          \
+        known = true;                                       \
     }
         PARAMS(X)
 #undef X
@@ -230,8 +231,8 @@ static void choose_forced(struct clsa_synthetic *s, size_t keys, size_t k)
         s->marks[keys - 1 - i] |= CHOSEN;
 }
 
-/* Splits what is still to be chosen among rows of both earlier selections, of one of them, and fresh
- * rows, so that the overlaps come out as asked. */
+/* Splits what is still to be chosen among rows of both earlier selections, of one of them, and
+ * fresh rows, so that the overlaps come out as asked. */
 static void choose_rest(struct clsa_synthetic *s, size_t keys, size_t k, bool has_set,
                         bool has_step)
 {
@@ -243,10 +244,11 @@ static void choose_rest(struct clsa_synthetic *s, size_t keys, size_t k, bool ha
                  only_step = free_of[IN_STEP], fresh_left = free_of[0];
     const size_t set_done = free_of[CHOSEN | IN_SET] + free_of[CHOSEN | IN_SET | IN_STEP];
     const size_t step_done = free_of[CHOSEN | IN_STEP] + free_of[CHOSEN | IN_SET | IN_STEP];
-    const size_t room = k - set_done - step_done + free_of[CHOSEN | IN_SET | IN_STEP] -
-                        free_of[CHOSEN];
+    const size_t room =
+        k - set_done - step_done + free_of[CHOSEN | IN_SET | IN_STEP] - free_of[CHOSEN];
     size_t a = has_set ? beyond((k * (size_t)p->overlap_set_permille + 500) / 1000, set_done) : 0;
-    size_t b = has_step ? beyond((k * (size_t)p->overlap_step_permille + 500) / 1000, step_done) : 0;
+    size_t b =
+        has_step ? beyond((k * (size_t)p->overlap_step_permille + 500) / 1000, step_done) : 0;
 
     a = least(a, least(room, both + only_set));
     b = least(b, least(room, both + only_step));
@@ -363,8 +365,8 @@ static void make_query(struct clsa_synthetic *s, const struct clsa_step *step, u
                                    query->keys * 0xaf251af3b0f025b5u +
                                    (uint64_t)j * 0xb564ef22ec7aece5u);
         make_set(s, keys, k, before, last, s->last_count[cell], out);
-        *set = (struct clsa_index_set){
-            .query = q, .set = j, .count = (uint32_t)k, .positions = out};
+        *set =
+            (struct clsa_index_set){.query = q, .set = j, .count = (uint32_t)k, .positions = out};
         memcpy(last, out, k * sizeof *out);
         s->last_count[cell] = (uint32_t)k;
         before = set;
@@ -382,8 +384,10 @@ int clsa_synthetic_step(struct clsa_synthetic *s, const struct clsa_step *step,
     }
     if (!clsa_mul_u64(per_set, step->n_sets, &positions) || positions > POSITIONS_MAX ||
         most_keys > UINT32_MAX)
-        return clsa_fail(err, CLSA_ELIMIT, "synthetic selections: a step of %" PRIu64 " x %" PRIu32
-                         " positions is too large", per_set, step->n_sets);
+        return clsa_fail(err, CLSA_ELIMIT,
+                         "synthetic selections: a step of %" PRIu64 " x %" PRIu32
+                         " positions is too large",
+                         per_set, step->n_sets);
     if (positions == 0) {
         *n_sets = 0;
         return 0;
