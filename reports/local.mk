@@ -14,6 +14,7 @@ clsa_queries = \
   reports/queries/ops.sql \
   reports/queries/predict.sql \
   reports/queries/routing.sql \
+  reports/queries/run_ops.sql \
   reports/queries/runs.sql \
   reports/queries/sources.sql
 nobase_dist_pkgdata_DATA += $(clsa_queries)

@@ -5,6 +5,8 @@
 #include "sim/cli/cli.h"
 
 #define CLSA_COMMAND_LIST(X)                                                                       \
+    X(run)                                                                                         \
+    X(check)                                                                                       \
     X(plan)                                                                                        \
     X(trace_info)                                                                                  \
     X(trace_dump)                                                                                  \

@@ -2,11 +2,13 @@ noinst_LIBRARIES += libclsa_cli.a
 libclsa_cli_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLSA_GIT_ID='"$(CLSA_GIT_ID)"'
 libclsa_cli_a_SOURCES = \
   sim/cli/cli.c sim/cli/cli.h \
+  sim/cli/cmd_check.c \
   sim/cli/cmd_help.c \
   sim/cli/cmd_machine.c \
   sim/cli/cmd_measure.c \
   sim/cli/cmd_plan.c \
   sim/cli/cmd_predict.c \
+  sim/cli/cmd_run.c \
   sim/cli/cmd_store.c \
   sim/cli/cmd_trace.c \
   sim/cli/cmd_trace_make.c \
@@ -14,9 +16,10 @@ libclsa_cli_a_SOURCES = \
   sim/cli/commands.h \
   sim/cli/common.c sim/cli/common.h \
   sim/cli/help.c \
-  sim/cli/measured.h \
+  sim/cli/measured.c sim/cli/measured.h \
   sim/cli/pricing.c sim/cli/pricing.h \
-  sim/cli/runner.h
+  sim/cli/prompt.c \
+  sim/cli/runner.c sim/cli/runner.h
 
 # The commit a build came from, for the store; empty in a source tarball.
 CLSA_GIT_ID = $$(git -C $(top_srcdir) describe --always --dirty --abbrev=12 2>/dev/null)
