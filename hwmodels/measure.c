@@ -126,10 +126,10 @@ static void measure_latency(struct bench *b, uint64_t bytes, uint64_t page)
     }
     double samples[REPEATS_MAX];
     uint64_t hops = bytes / 64 < 1u << 14 ? 1u << 18 : 1u << 16;
-    const void *p = clsa_probe_chase(base, bytes / 64 < hops ? hops : bytes / 64);
+    const void *p = clsa_host_chase(base, bytes / 64 < hops ? hops : bytes / 64);
     for (uint32_t r = 0; r < b->repeats; r++) {
         const uint64_t start = clsa_now_ns();
-        p = clsa_probe_chase(p, hops);
+        p = clsa_host_chase(p, hops);
         samples[r] = (double)(clsa_now_ns() - start) / (double)hops;
     }
     sink += (uintptr_t)p;
@@ -163,7 +163,7 @@ static void measure_read(struct bench *b, uint64_t bytes, uint32_t threads)
 #pragma omp barrier
             const uint64_t start = clsa_now_ns();
             for (uint64_t i = 0; i < rounds; i++)
-                total += clsa_probe_read(mine, bytes);
+                total += clsa_host_read(mine, bytes);
             const uint64_t end = clsa_now_ns();
 #pragma omp critical
             {
@@ -197,7 +197,7 @@ static void measure_gather(struct bench *b, uint64_t bytes, uint64_t row_bytes, 
             for (size_t i = 0; i < rows; i++)
                 offsets[i] = clsa_rng_below(&rng, bytes / row_bytes) * row_bytes;
             const uint64_t start = clsa_now_ns();
-            sink += clsa_probe_gather(aligned_start(area), offsets, rows, row_bytes);
+            sink += clsa_host_gather(aligned_start(area), offsets, rows, row_bytes);
             samples[r] = (double)(rows * row_bytes) / (double)(clsa_now_ns() - start);
         }
         note(b, (struct clsa_measured){"gather", 1, bytes, row_bytes, page, 0, 0, 0, "GB/s"},
@@ -218,7 +218,7 @@ static void measure_arithmetic(struct bench *b, uint32_t threads, bool bf16)
 #pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep)
         {
             uint64_t mine;
-            keep += bf16 ? clsa_probe_dot_bf16(rounds, &mine) : clsa_probe_fma(rounds, &mine);
+            keep += bf16 ? clsa_host_dot_bf16(rounds, &mine) : clsa_host_fma(rounds, &mine);
             flops += mine;
         }
         const double ns = (double)(clsa_now_ns() - start);
@@ -239,7 +239,7 @@ static void measure_small(struct bench *b)
     const uint64_t adds = 1u << 22;
     for (uint32_t r = 0; r < b->repeats; r++) {
         const uint64_t start = clsa_now_ns();
-        sink += clsa_probe_chain(adds);
+        sink += clsa_host_chain(adds);
         samples[r] = (double)adds / (double)(clsa_now_ns() - start);
     }
     note(b, (struct clsa_measured){"clock", 1, 0, 0, 0, 0, 0, 0, "GHz"}, samples, b->repeats);
@@ -247,7 +247,7 @@ static void measure_small(struct bench *b)
     for (uint32_t r = 0; r < b->repeats; r++) {
         const uint64_t start = clsa_now_ns();
         for (uint64_t i = 0; i < calls; i++)
-            clsa_probe_call();
+            clsa_host_call();
         samples[r] = (double)(clsa_now_ns() - start) / (double)calls;
     }
     note(b, (struct clsa_measured){"call", 1, 0, 0, 0, 0, 0, 0, "ns"}, samples, b->repeats);
@@ -256,7 +256,7 @@ static void measure_small(struct bench *b)
         const uint64_t start = clsa_now_ns();
         for (int i = 0; i < regions; i++) {
 #pragma omp parallel num_threads((int)b->threads)
-            clsa_probe_call();
+            clsa_host_call();
         }
         samples[r] = (double)(clsa_now_ns() - start) / regions / 1e3;
     }

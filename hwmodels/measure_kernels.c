@@ -8,7 +8,7 @@
 #define WITH(isa) __attribute__((target(isa)))
 #endif
 
-const void *clsa_probe_chase(const void *node, uint64_t hops)
+const void *clsa_host_chase(const void *node, uint64_t hops)
 {
     const void *p = node;
     for (uint64_t i = 0; i < hops; i += 8) {
@@ -25,7 +25,7 @@ const void *clsa_probe_chase(const void *node, uint64_t hops)
     return p;
 }
 
-uint64_t clsa_probe_chain(uint64_t adds)
+uint64_t clsa_host_chain(uint64_t adds)
 {
     uint64_t x = adds;
     for (uint64_t i = 0; i < adds; i += 16) {
@@ -39,7 +39,7 @@ uint64_t clsa_probe_chain(uint64_t adds)
     return x;
 }
 
-__attribute__((noinline)) void clsa_probe_call(void)
+__attribute__((noinline)) void clsa_host_call(void)
 {
     __asm__ volatile("");
 }
@@ -157,14 +157,14 @@ WITH("avx512f,avx512bf16") static float dot_avx512(uint64_t rounds, uint64_t *fl
     return _mm512_cvtss_f32(a[0]);
 }
 
-uint64_t clsa_probe_read(const void *data, uint64_t bytes)
+uint64_t clsa_host_read(const void *data, uint64_t bytes)
 {
     if (__builtin_cpu_supports("avx512f"))
         return read_avx512(data, bytes);
     return __builtin_cpu_supports("avx2") ? read_avx2(data, bytes) : read_plain(data, bytes);
 }
 
-float clsa_probe_fma(uint64_t rounds, uint64_t *flops)
+float clsa_host_fma(uint64_t rounds, uint64_t *flops)
 {
     if (__builtin_cpu_supports("avx512f"))
         return fma_avx512(rounds, flops);
@@ -173,7 +173,7 @@ float clsa_probe_fma(uint64_t rounds, uint64_t *flops)
     return fma_plain(rounds, flops);
 }
 
-float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops)
+float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops)
 {
     *flops = 0;
     return __builtin_cpu_supports("avx512bf16") ? dot_avx512(rounds, flops) : 0;
@@ -181,17 +181,17 @@ float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops)
 
 #else
 
-uint64_t clsa_probe_read(const void *data, uint64_t bytes)
+uint64_t clsa_host_read(const void *data, uint64_t bytes)
 {
     return read_plain(data, bytes);
 }
 
-float clsa_probe_fma(uint64_t rounds, uint64_t *flops)
+float clsa_host_fma(uint64_t rounds, uint64_t *flops)
 {
     return fma_plain(rounds, flops);
 }
 
-float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops)
+float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops)
 {
     (void)rounds;
     *flops = 0;
@@ -200,7 +200,7 @@ float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops)
 
 #endif
 
-uint64_t clsa_probe_gather(const void *base, const uint64_t *offsets, size_t rows,
+uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                            uint64_t row_bytes)
 {
     const unsigned char *bytes = base;

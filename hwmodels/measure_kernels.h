@@ -7,19 +7,19 @@
 #include <stdint.h>
 
 /* Follows `hops` links through 64-byte nodes whose first word is the next node's address. */
-const void *clsa_probe_chase(const void *node, uint64_t hops);
+const void *clsa_host_chase(const void *node, uint64_t hops);
 /* Sums `bytes` (a multiple of 512, 64-byte aligned) with the widest loads the processor has. */
-uint64_t clsa_probe_read(const void *data, uint64_t bytes);
+uint64_t clsa_host_read(const void *data, uint64_t bytes);
 /* Sums rows of row_bytes (a multiple of 64) that start at base + offsets[i]. */
-uint64_t clsa_probe_gather(const void *base, const uint64_t *offsets, size_t rows,
+uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                            uint64_t row_bytes);
 /* `rounds` rounds of independent multiply-adds; returns float operations done through *flops. */
-float clsa_probe_fma(uint64_t rounds, uint64_t *flops);
+float clsa_host_fma(uint64_t rounds, uint64_t *flops);
 /* The same with bf16 dot products; *flops is 0 where the processor has none. */
-float clsa_probe_dot_bf16(uint64_t rounds, uint64_t *flops);
+float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops);
 /* A chain of `adds` dependent integer adds: one cycle each. */
-uint64_t clsa_probe_chain(uint64_t adds);
+uint64_t clsa_host_chain(uint64_t adds);
 /* Nothing, but through a call. */
-void clsa_probe_call(void);
+void clsa_host_call(void);
 
 #endif
