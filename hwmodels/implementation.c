@@ -1,6 +1,7 @@
 #include "hwmodels/implementation.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,16 @@ int clsa_impl_parameter_find(const char *name)
         if (strcmp(table[p].name, name) == 0)
             return p;
     return -1;
+}
+
+void clsa_impl_bounds(const char *name, double *least, double *most)
+{
+    const char *dot = strchr(name, '.');
+    const int p = dot ? clsa_impl_parameter_find(dot + 1) : -1;
+    if (p < 0)
+        return;
+    *least = table[p].least;
+    *most = table[p].most;
 }
 
 void clsa_impl_destroy(struct clsa_implementation *impl)
@@ -74,20 +85,25 @@ void clsa_impl_put(struct clsa_implementation *impl, unsigned kind, enum clsa_im
         impl->values[place(kind, role, p)] = value;
 }
 
-/* Matches the op column: which kinds and roles a row is for, and how specific it is
- * (0 all, 1 a kind, 2 a kind with its role); -1 when no op is called so. */
+/* How specific a row's op column is. */
+enum { LEVEL_ALL, LEVEL_START, LEVEL_KIND, LEVEL_ROLE, LEVELS };
+
+/* The level of an op column and the kind and role it names; -1 when no op is called so. */
 static int match_op(const char *op, unsigned *kind, unsigned *role)
 {
+    const size_t span = strlen(op);
     if (strcmp(op, "*") == 0)
-        return 0;
+        return LEVEL_ALL;
     for (unsigned k = 0; k < CLSA_OP_KINDS; k++) {
         const char *text = clsa_op_kind_text(k);
         const size_t length = strlen(text);
+        if (op[span - (span > 0)] == '*' && strncmp(op, text, span - 1) == 0)
+            return LEVEL_START;
         if (strncmp(op, text, length) != 0)
             continue;
         if (op[length] == '\0') {
             *kind = k;
-            return 1;
+            return LEVEL_KIND;
         }
         if (op[length] != '_')
             continue;
@@ -95,10 +111,25 @@ static int match_op(const char *op, unsigned *kind, unsigned *role)
             if (strcmp(op + length + 1, clsa_role_text(r)) == 0) {
                 *kind = k;
                 *role = r;
-                return 2;
+                return LEVEL_ROLE;
             }
     }
     return -1;
+}
+
+static bool holds_for(int level, const char *op, unsigned kind, unsigned role, unsigned k,
+                      unsigned r)
+{
+    switch (level) {
+    case LEVEL_START:
+        return strncmp(op, clsa_op_kind_text(k), strlen(op) - 1) == 0;
+    case LEVEL_KIND:
+        return k == kind;
+    case LEVEL_ROLE:
+        return k == kind && r == role;
+    default:
+        return true;
+    }
 }
 
 static int choice(const struct clsa_sheet_row *row, const char *choices, double *out,
@@ -117,44 +148,75 @@ static int choice(const struct clsa_sheet_row *row, const char *choices, double 
     return clsa_sheet_fail(row, CLSA_EFORMAT, err, "'%s' is none of %s", row->value, choices);
 }
 
-static int check_row(const struct clsa_sheet_row *row, unsigned *kind, unsigned *role, int *specific,
-                     int *parameter, double *value, struct clsa_err *err)
+static int check_row(const struct clsa_sheet_row *row, double *value, struct clsa_err *err)
 {
-    *specific = match_op(row->op, kind, role);
-    if (*specific < 0)
+    unsigned kind, role;
+    if (match_op(row->op, &kind, &role) < 0)
         return clsa_sheet_fail(row, CLSA_EFORMAT, err, "no op is called '%s'", row->op);
-    *parameter = clsa_impl_parameter_find(row->parameter);
-    if (*parameter < 0)
+    const int parameter = clsa_impl_parameter_find(row->parameter);
+    if (parameter < 0)
         return clsa_sheet_fail(row, CLSA_EFORMAT, err, "no implementation has such a parameter");
-    if (table[*parameter].choices)
-        return choice(row, table[*parameter].choices, value, err);
-    return clsa_sheet_number(row, table[*parameter].dimension, table[*parameter].least,
-                             table[*parameter].most, value, err);
+    if (table[parameter].choices)
+        return choice(row, table[parameter].choices, value, err);
+    return clsa_sheet_number(row, table[parameter].dimension, table[parameter].least,
+                             table[parameter].most, value, err);
 }
 
 /* Lays rows over the values from the least to the most specific, each level in order of reading. */
-static int resolve(const struct clsa_sheet *sheet, double *values, struct clsa_err *err)
+static void resolve(struct clsa_implementation *impl)
 {
     for (unsigned k = 0; k < CLSA_OP_KINDS; k++)
         for (unsigned r = 0; r < CLSA_ROLES; r++)
             for (int p = 0; p < CLSA_IMPL_PARAMETERS; p++)
-                values[place(k, r, (enum clsa_impl_parameter)p)] = table[p].fallback;
-    for (int level = 0; level <= 2; level++)
-        for (size_t i = 0; i < sheet->n_rows; i++) {
+                impl->values[place(k, r, (enum clsa_impl_parameter)p)] = table[p].fallback;
+    for (int level = 0; level < LEVELS; level++)
+        for (size_t i = 0; i < impl->n_rows; i++) {
+            const struct clsa_impl_row *row = &impl->rows[i];
             unsigned kind = 0, role = 0;
-            int specific, parameter;
-            double value;
-            const int status = check_row(&sheet->rows[i], &kind, &role, &specific, &parameter,
-                                         &value, err);
-            if (status)
-                return status;
-            if (specific != level)
+            if (match_op(row->op, &kind, &role) != level)
                 continue;
+            const enum clsa_impl_parameter p =
+                (enum clsa_impl_parameter)clsa_impl_parameter_find(row->parameter);
             for (unsigned k = 0; k < CLSA_OP_KINDS; k++)
                 for (unsigned r = 0; r < CLSA_ROLES; r++)
-                    if ((level < 1 || k == kind) && (level < 2 || r == role))
-                        values[place(k, r, (enum clsa_impl_parameter)parameter)] = value;
+                    if (holds_for(level, row->op, kind, role, k, r))
+                        impl->values[place(k, r, p)] = row->value;
         }
+}
+
+static struct clsa_impl_row *find_row(const struct clsa_implementation *impl, const char *name)
+{
+    const char *dot = strchr(name, '.');
+    for (size_t i = impl->n_rows; dot && i-- > 0;) {
+        struct clsa_impl_row *row = &impl->rows[i];
+        if (strlen(row->op) == (size_t)(dot - name) &&
+            strncmp(row->op, name, (size_t)(dot - name)) == 0 &&
+            strcmp(row->parameter, dot + 1) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+int clsa_impl_assign(struct clsa_implementation *impl, const char *name, double value,
+                     struct clsa_err *err)
+{
+    struct clsa_impl_row *row = find_row(impl, name);
+    if (!row)
+        return clsa_fail(err, CLSA_ENOTFOUND, "implementation %s has no row '%s'", impl->name,
+                         name);
+    row->value = value;
+    resolve(impl);
+    return 0;
+}
+
+int clsa_impl_assigned(const struct clsa_implementation *impl, const char *name, double *value,
+                       struct clsa_err *err)
+{
+    const struct clsa_impl_row *row = find_row(impl, name);
+    if (!row)
+        return clsa_fail(err, CLSA_ENOTFOUND, "implementation %s has no row '%s'", impl->name,
+                         name);
+    *value = row->value;
     return 0;
 }
 
@@ -174,15 +236,16 @@ int clsa_impl_read(const char *name, const char *const *sets, size_t n_sets,
         status = clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", name);
         goto fail;
     }
-    status = resolve(&sheet, impl.values, err);
-    if (status)
-        goto fail;
     for (size_t i = 0; i < sheet.n_rows; i++) {
         const struct clsa_sheet_row *row = &sheet.rows[i];
         impl.rows[i] = (struct clsa_impl_row){row->op,     row->parameter, row->value, row->unit,
-                                              row->source, row->file,      row->line};
+                                              row->source, row->file,      row->line,  0};
+        status = check_row(row, &impl.rows[i].value, err);
+        if (status)
+            goto fail;
     }
     impl.n_rows = sheet.n_rows;
+    resolve(&impl);
     impl.strings = sheet.strings;
     impl.n_strings = sheet.n_strings;
     free(sheet.rows);

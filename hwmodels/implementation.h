@@ -1,6 +1,7 @@
 /* An implementation: how software uses silicon, read from CSV rows `op,parameter,value,unit,source`.
  *
- * `op` is an op kind ("gemm"), a kind with its role ("gemm_down"; wins over the kind), or "*" for all.
+ * `op` is a kind with its role ("gemm_down"), an op kind ("gemm"), the start of kinds ("attn_*"), or "*"
+ * for all; the first of these that holds wins.
  * A row `*,base,NAME,-,...` starts from another implementation; rows of the file itself win. One table
  * names every parameter; unknown, repeated and impossible ones are errors with file and line. What a
  * parameter means for a kind of op is said where that kind is mapped (sim/replay/map_*.c). */
@@ -105,6 +106,7 @@ enum clsa_impl_launch { CLSA_LAUNCH_GRAPH, CLSA_LAUNCH_STREAM, CLSA_LAUNCH_FUSED
 struct clsa_impl_row {
     const char *op, *parameter, *text, *unit, *source, *file; /* owned by the implementation */
     size_t line;
+    double value; /* base units; the place in the list for words */
 };
 
 struct clsa_implementation {
@@ -130,7 +132,17 @@ double clsa_impl_get(const struct clsa_implementation *impl, const struct clsa_o
 /* The same by kind and role (enum clsa_op_kind, enum clsa_role). */
 double clsa_impl_value(const struct clsa_implementation *impl, unsigned kind, unsigned role,
                        enum clsa_impl_parameter p);
-/* Sets one value for a kind (all its roles), for tests and fitting. */
+/* Changes the last row that names just this op and parameter ("op.parameter") to a value in base units;
+ * more specific rows still win. For fitting. Returns 0 or CLSA_ENOTFOUND. */
+int clsa_impl_assign(struct clsa_implementation *impl, const char *name, double value,
+                     struct clsa_err *err);
+/* The value of the row "op.parameter" in base units: what the last row that names just this op and
+ * parameter says. Returns 0 or CLSA_ENOTFOUND. */
+int clsa_impl_assigned(const struct clsa_implementation *impl, const char *name, double *value,
+                       struct clsa_err *err);
+/* The least and most that the parameter of "op.parameter" may be, base units; untouched when unknown. */
+void clsa_impl_bounds(const char *name, double *least, double *most);
+/* Sets one value for a kind (all its roles), for tests. */
 void clsa_impl_put(struct clsa_implementation *impl, unsigned kind, enum clsa_impl_parameter p,
                    double value);
 

@@ -73,7 +73,10 @@ static void gpu_service(const struct clsa_machine *m, const struct clsa_op *op,
             asked -= again * clsa_gpu_l1_kept(m, k, s->block_bytes);
             l1_hits += s->total_bytes - asked;
         }
-        const double missed = s->unique_bytes * (1 - found);
+        double missed = s->unique_bytes * (1 - found);
+        /* Every later pass comes back to a line after all blocks' bytes went by. */
+        if (s->block_passes > 1)
+            missed += (asked - s->unique_bytes) * (1 - clsa_gpu_l2_kept(m, s->unique_bytes));
         const double efficiency =
             s->pattern == CLSA_ROWS ? clsa_gpu_row_efficiency(m, s->row_bytes) : 1;
         out->l1_bytes += s->total_bytes;

@@ -184,8 +184,14 @@ int clsa_map_split_index(const struct clsa_step *step, const struct clsa_op *op,
         k->step_issue_cycles = get(impl, op, CLSA_IMPL_ELEMENT_CYCLES) * tile * d / k->threads;
     } else {
         const double pad = get(impl, op, CLSA_IMPL_ROW_PAD);
-        k->step_tensor_flops = 2 * ceil(heads / pad) * pad * d * tile;
+        const double q_rows = ceil(heads / pad) * pad;
+        k->step_tensor_flops = 2 * q_rows * d * tile;
         k->step_vector_flops = 3 * heads * tile; /* ReLU, weight, sum */
+        /* Keys and query heads pass through `stages` buffers in shared memory, which says how many
+         * blocks fit. */
+        const double buffers = get(impl, op, CLSA_IMPL_STAGES) * (tile + q_rows) * d *
+                               (double)clsa_dtype_bytes(op->weight_dtype, 1);
+        k->resident = (uint32_t)max2(1, min2(k->resident, floor(machine->sm_smem / buffers)));
     }
     clsa_map_activations(step, op, k, CLSA_READ);
     cache_streams(step, op, k);
@@ -249,7 +255,7 @@ static void multi_block_select(const struct clsa_op *op, const struct clsa_machi
     k->threads = 256;
     k->resident = 6;
     k->steps = each;
-    k->stages = 1;
+    k->stages = 4; /* loads of an unrolled loop */
     k->prologue_cycles = get(impl, op, CLSA_IMPL_PROLOGUE);
     k->step_issue_cycles = get(impl, op, CLSA_IMPL_ELEMENT_CYCLES) * k->threads;
     clsa_gpu_kernel_stream(k, scores, false, CLSA_STREAM, bytes, bytes, 0);
@@ -259,8 +265,8 @@ static void multi_block_select(const struct clsa_op *op, const struct clsa_machi
     k->blocks = (uint64_t)rows;
     k->threads = 256;
     k->steps = blocks_row;
-    k->stages = 4;
-    k->step_cycles = get(impl, op, CLSA_IMPL_STEP_CYCLES);
+    k->stages = 8;
+    k->step_cycles = get(impl, op, CLSA_IMPL_COMBINE_STEP);
     k->prologue_cycles = get(impl, op, CLSA_IMPL_PROLOGUE);
     const double counts = rows * blocks_row * 256 * sizeof(int16_t);
     clsa_gpu_kernel_stream(k, CLSA_GPU_SCRATCH, false, CLSA_STREAM, counts, counts, 0);

@@ -61,9 +61,9 @@ double clsa_roofline_seconds(const struct clsa_step *step, const struct clsa_mac
     return fmax(busy, bytes / machine->dram_bandwidth);
 }
 
-static int predict_case(const struct clsa_table_case *c, const struct clsa_machine *machine,
-                        const struct clsa_implementation *impl, struct clsa_table_row *out,
-                        struct clsa_err *err)
+int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_machine *machine,
+                            const struct clsa_implementation *impl, struct clsa_table_row *out,
+                            struct clsa_err *err)
 {
     const struct clsa_closed_request request = {
         .step = &c->step, .machine = machine, .impl = impl, .variants = c->variants};
@@ -116,7 +116,7 @@ int clsa_table_predict(enum clsa_table table, const struct clsa_csv *csv,
         struct clsa_table_case c;
         int status = clsa_table_case(table, csv, r, &c, err);
         if (!status) {
-            status = predict_case(&c, machine, impl, &out[r], err);
+            status = clsa_table_predict_case(&c, machine, impl, &out[r], err);
             clsa_table_case_destroy(&c);
         }
         if (status) {

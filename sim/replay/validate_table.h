@@ -68,6 +68,11 @@ struct clsa_table_row {
     char group[64];
 };
 
+/* Predicts one case; fills all but `fitted`. */
+int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_machine *machine,
+                            const struct clsa_implementation *impl, struct clsa_table_row *out,
+                            struct clsa_err *err);
+
 struct clsa_table_stats {
     size_t rows;
     double mean, median, p90, max; /* absolute error, % of the measured time */
