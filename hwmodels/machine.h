@@ -42,9 +42,6 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(tensor_async, "tensor.async", COUNT, CLSA_MAY_GPU, 0, 0, 1,                                  \
       "1: matrix units read shared memory by themselves and tiles are multicast to a cluster of "  \
       "SMs (wgmma, tcgen05), so kernels are persistent; 0: warps load operands (mma.sync)")        \
-    X(power_settle, "power.settle", SECONDS, CLSA_MAY_GPU, 0, 0, 1,                                \
-      "kernel time at which the power limit has taken half its effect on tensor.sustained; "       \
-      "0: at once")                                                                                \
     X(vector_fp32, "vector.fp32", FLOPS, CLSA_NEED_BOTH, 0, 1e6, 1e16,                             \
       "float32 peak outside matrix units, all SMs or all cores; multiply-add counts two")          \
     X(special_rate, "special.rate", COUNT_PER_CYCLE, CLSA_MAY_GPU, 16, 1, 1024,                    \
@@ -117,6 +114,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(dram_tras, "dram.tras", SECONDS, CLSA_NEED_BOTH, 0, 1e-10, 1e-5, "activate to precharge")    \
     X(dram_trrd, "dram.trrd", SECONDS, CLSA_MAY_BOTH, 4e-9, 0, 1e-6, "activate to activate")       \
     X(dram_tfaw, "dram.tfaw", SECONDS, CLSA_MAY_BOTH, 1.6e-8, 0, 1e-6, "four-activate window")     \
+    X(dram_tccd_l, "dram.tccd_l", SECONDS, CLSA_MAY_BOTH, 0, 0, 1e-6,                              \
+      "burst to burst within a bank group; 0: no longer than the burst")                           \
     X(dram_trefi, "dram.trefi", SECONDS, CLSA_MAY_BOTH, 3.9e-6, 1e-9, 1e-3, "refresh interval")    \
     X(dram_trfc, "dram.trfc", SECONDS, CLSA_MAY_BOTH, 2.6e-7, 0, 1e-4, "one refresh")              \
     /* translation */                                                                              \

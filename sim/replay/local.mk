@@ -7,3 +7,7 @@ libclsa_replay_a_SOURCES += sim/replay/closed.c sim/replay/closed.h \
   sim/replay/reuse.c sim/replay/reuse.h \
   sim/replay/validate_rows.c sim/replay/validate_table.c sim/replay/validate_table.h
 libclsa_replay_a_SOURCES += sim/replay/calibrate.c sim/replay/calibrate.h
+
+# Products and attention.
+libclsa_replay_a_SOURCES += sim/replay/map_attention.c sim/replay/map_attention.h \
+  sim/replay/map_gemm.c sim/replay/map_gemm.h
