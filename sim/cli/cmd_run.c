@@ -3,9 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
@@ -57,14 +54,11 @@ static int read_options(const struct clsa_args *args, struct job *j, struct clsa
     j->request.top_p = 1;
     if ((status = clsa_arg_f64(args, "temperature", 0, 100, &j->request.temperature, err)) ||
         (status = clsa_arg_f64(args, "top-p", 1e-6, 1, &j->request.top_p, err)) ||
-        (status = clsa_kernels_choose(args, &o->kernels, err)))
+        (status = clsa_kernels_choose(args, &o->kernels, err)) ||
+        (status = clsa_threads_choose(args, err)))
         return status;
     if (clsa_arg_given(args, "dense"))
         j->group = 0;
-#ifdef _OPENMP
-    if (j->threads)
-        omp_set_num_threads((int)j->threads);
-#endif
     const struct clsa_kernels *chosen = o->kernels;
     clsa_engine_defaults(&j->ref.geometry, 1, o);
     o->kernels = chosen;

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "sim/base/alloc.h"
 
@@ -20,6 +23,17 @@ int clsa_kernels_choose(const struct clsa_args *args, const struct clsa_kernels 
                          "%s: --kernels '%s' is no rung that this build and processor have",
                          args->command->name, name);
     return CLSA_OK;
+}
+
+int clsa_threads_choose(const struct clsa_args *args, struct clsa_err *err)
+{
+    uint64_t threads = 0;
+    const int status = clsa_arg_size(args, "threads", 1, 4096, &threads, err);
+#ifdef _OPENMP
+    if (status == CLSA_OK && threads)
+        omp_set_num_threads((int)threads);
+#endif
+    return status;
 }
 
 /* The plan of the decode step in the middle of the run, as the engine laid it out. */

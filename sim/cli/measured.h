@@ -26,5 +26,7 @@ int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *
 /* --kernels as a table of kernels; NULL (the engine's choice) when it was not given. */
 int clsa_kernels_choose(const struct clsa_args *args, const struct clsa_kernels **out,
                         struct clsa_err *err);
+/* Sets the number of worker threads from --threads, if it was given. */
+int clsa_threads_choose(const struct clsa_args *args, struct clsa_err *err);
 
 #endif
