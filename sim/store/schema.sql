@@ -299,8 +299,8 @@ FROM predicted_step s;
 CREATE VIEW speedup AS
 SELECT s.prediction_id, s.run_id, s.model, s.machine, s.implementation, s.method, s.phase, s.batch,
        s.context_tokens, s.new_tokens, s.group_size, s.top_k, s.kv_shared, s.ranks, s.threads,
-       s.step_ps, s.step_lo_ps, s.step_hi_ps, s.attention_ps, s.index_ps, s.other_ps,
-       CAST(d.step_ps AS REAL) / nullif(s.step_ps, 0) AS speedup_vs_dense,
+       s.step_ps, s.step_lo_ps, s.step_hi_ps, s.attention_ps, s.index_ps, s.other_ps, s.launches,
+       s.dram_bytes, CAST(d.step_ps AS REAL) / nullif(s.step_ps, 0) AS speedup_vs_dense,
        CAST(g.step_ps AS REAL) / nullif(s.step_ps, 0) AS speedup_vs_group1
 FROM predicted_step s
 LEFT JOIN predicted_step d
