@@ -52,3 +52,5 @@ libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure.h hwmodels/mea
 nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/cublas.csv \
   hwmodels/implementations/flash-attention-3.csv
+libclsa_hwmodels_a_SOURCES += hwmodels/dram.c hwmodels/dram.h \
+  hwmodels/dram_channel.c hwmodels/dram_channel.h
