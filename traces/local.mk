@@ -1,8 +1,10 @@
 noinst_LIBRARIES += libclsa_traces.a
 libclsa_traces_a_SOURCES = \
   traces/bounds.c traces/bounds.h \
+  traces/compare.c traces/compare.h \
   traces/decode.c traces/decode.h \
   traces/dump.c traces/dump.h \
+  traces/encode.c traces/encode.h \
   traces/format.h \
   traces/import.c traces/import.h traces/import_parse.h \
   traces/import_array.c traces/import_jsonl.c \

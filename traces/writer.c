@@ -9,7 +9,7 @@
 #include "sim/base/alloc.h"
 #include "sim/base/file.h"
 #include "traces/bounds.h"
-#include "traces/wire.h"
+#include "traces/encode.h"
 
 /* Chunks are closed once they hold this much, so that a reader can work on small pieces. */
 #define CHUNK_TARGET_BYTES (1u << 20)
@@ -99,9 +99,13 @@ static int put_provenance(struct clsa_trace_writer *w, const struct clsa_provena
         return clsa_fail(err, CLSA_EUSAGE, "%s: more than %u provenance entries", w->name,
                          CLSA_TRACE_PROVENANCE_MAX);
     struct clsa_provenance sorted[CLSA_TRACE_PROVENANCE_MAX];
+    size_t given = 0;
     for (size_t i = 0; i < n; i++)
-        sorted[i] = pairs[i];
-    qsort(sorted, n, sizeof *sorted, by_key);
+        if (pairs[i].value)
+            sorted[given++] = pairs[i];
+    n = given;
+    if (n)
+        qsort(sorted, n, sizeof *sorted, by_key);
     w->raw.bytes = 0;
     clsa_buffer_put_varint(&w->raw, n);
     for (size_t i = 0; i < n; i++) {
@@ -167,26 +171,12 @@ fail:
     return status;
 }
 
-static void encode_tensors(struct clsa_buffer *b, const struct clsa_step *step)
-{
-    clsa_buffer_put_varint(b, step->n_tensors);
-    for (uint32_t i = 0; i < step->n_tensors; i++) {
-        const struct clsa_tensor *t = &step->tensors[i];
-        clsa_buffer_put_text(b, t->name);
-        clsa_buffer_put_varint(b, t->kind);
-        clsa_buffer_put_varint(b, t->dtype);
-        clsa_buffer_put_signed(b, t->layer);
-        clsa_buffer_put_varint(b, t->address);
-        clsa_buffer_put_varint(b, t->bytes);
-    }
-}
-
 /* Writes the tensor table unless it is the one already in force. */
 static int put_tensors(struct clsa_trace_writer *w, const struct clsa_step *step,
                        struct clsa_err *err)
 {
     w->raw.bytes = 0;
-    encode_tensors(&w->raw, step);
+    clsa_encode_tensors(&w->raw, step);
     if (w->raw.failed)
         return no_memory(w, err);
     if (step->n_tensors == 0 && w->tensors_offset == 0)
@@ -208,26 +198,10 @@ static int put_tensors(struct clsa_trace_writer *w, const struct clsa_step *step
 static int put_step(struct clsa_trace_writer *w, const struct clsa_trace_step *trace,
                     struct clsa_err *err)
 {
-    const struct clsa_step *s = &trace->step;
     struct clsa_buffer *b = &w->raw;
     b->bytes = 0;
     clsa_buffer_put_varint(b, w->steps);
-    clsa_buffer_put_varint(b, s->phase);
-    clsa_buffer_put_varint(b, s->per_layer_kv);
-    clsa_buffer_put_varint(b, s->group);
-    clsa_buffer_put_varint(b, s->top_k);
-    clsa_buffer_put_varint(b, s->n_seqs);
-    clsa_buffer_put_varint(b, s->new_tokens);
-    for (uint32_t i = 0; i < s->n_seqs; i++)
-        clsa_buffer_put_varint(b, s->past[i]);
-    clsa_buffer_put_varint(b, s->n_queries);
-    for (uint32_t i = 0; i < s->n_queries; i++) {
-        clsa_buffer_put_varint(b, s->queries[i].seq);
-        clsa_buffer_put_varint(b, s->queries[i].keys);
-    }
-    clsa_buffer_put_varint(b, s->n_sets);
-    clsa_buffer_put_varint(b, s->n_ops);
-    clsa_buffer_put_varint(b, trace->n_index_sets);
+    clsa_encode_step(b, trace);
 
     clsa_buffer_put_varint(&w->index, w->offset - w->last_step_offset);
     clsa_buffer_put_varint(&w->index, w->chunks - w->last_step_chunk);
@@ -238,51 +212,13 @@ static int put_step(struct clsa_trace_writer *w, const struct clsa_trace_step *t
     return put_chunk(w, CLSA_CHUNK_STEP, b, err);
 }
 
-static void encode_op(struct clsa_buffer *b, const struct clsa_op *op)
-{
-    clsa_buffer_put_varint(b, op->kind);
-    clsa_buffer_put_varint(b, op->role);
-    clsa_buffer_put_varint(b, op->weight_dtype);
-    clsa_buffer_put_varint(b, op->input_dtype);
-    clsa_buffer_put_varint(b, op->over_queries);
-    clsa_buffer_put_signed(b, op->layer);
-    clsa_buffer_put_signed(b, op->set);
-    const uint64_t sizes[] = {op->m,         op->n,        op->k,          op->heads,
-                              op->kv_heads,  op->head_dim, op->value_dim,  op->window,
-                              op->topk,      op->flops,    op->read_bytes, op->write_bytes,
-                              op->n_operands};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        clsa_buffer_put_varint(b, sizes[i]);
-    for (uint32_t i = 0; i < op->n_operands; i++) {
-        const struct clsa_operand *o = &op->operands[i];
-        clsa_buffer_put_varint(b, o->tensor);
-        clsa_buffer_put_varint(b, o->access + 2u * o->axis);
-        clsa_buffer_put_varint(b, o->offset);
-        clsa_buffer_put_varint(b, o->row_bytes);
-        clsa_buffer_put_varint(b, o->row_stride);
-        clsa_buffer_put_varint(b, o->seq_stride);
-        clsa_buffer_put_varint(b, o->head_stride);
-        clsa_buffer_put_varint(b, o->ring_rows);
-    }
-}
-
-static void encode_set(struct clsa_buffer *b, const struct clsa_index_set *set)
-{
-    clsa_buffer_put_varint(b, set->set);
-    clsa_buffer_put_varint(b, set->query);
-    clsa_buffer_put_varint(b, set->count);
-    clsa_buffer_put_varint(b, set->positions[0]);
-    for (uint32_t i = 1; i < set->count; i++)
-        clsa_buffer_put_varint(b, set->positions[i] - set->positions[i - 1] - 1);
-}
-
 static void encode_record(struct clsa_buffer *b, uint32_t kind, const struct clsa_trace_step *trace,
                           size_t i)
 {
     if (kind == CLSA_CHUNK_OPS)
-        encode_op(b, &trace->step.ops[i]);
+        clsa_encode_op(b, &trace->step.ops[i]);
     else
-        encode_set(b, &trace->index_sets[i]);
+        clsa_encode_set(b, &trace->index_sets[i]);
 }
 
 /* Writes the `count` ops or index sets of a step in chunks of about CHUNK_TARGET_BYTES. */

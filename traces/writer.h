@@ -8,9 +8,9 @@
 struct clsa_trace_writer;
 
 /* Starts a trace at `path` ("-" is standard output). Until clsa_trace_writer_commit the bytes sit
- * under a temporary name. The provenance pairs are copied, sorted by key; a key given twice, an
- * empty key or text that is not UTF-8 is CLSA_EUSAGE. Returns 0, CLSA_EIO, CLSA_ENOMEM or
- * CLSA_EUSAGE; *out owned by the caller. */
+ * under a temporary name. The provenance pairs are copied, sorted by key; one without a value is
+ * left out; a key given twice, an empty key or text that is not UTF-8 is CLSA_EUSAGE.
+ * Returns 0, CLSA_EIO, CLSA_ENOMEM or CLSA_EUSAGE; *out owned by the caller. */
 int clsa_trace_writer_open(const char *path, const struct clsa_provenance *provenance,
                            size_t n_provenance, struct clsa_trace_writer **out,
                            struct clsa_err *err);

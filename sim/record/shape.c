@@ -48,19 +48,6 @@ int clsa_shape_step(struct clsa_trace_writer *writer, const struct clsa_geometry
     return status;
 }
 
-void clsa_shape_defaults(const struct clsa_geometry *geometry, struct clsa_shape_run *out)
-{
-    *out = (struct clsa_shape_run){.geometry = geometry,
-                                   .tool = "clsa",
-                                   .n_seqs = 1,
-                                   .group = geometry->index_group,
-                                   .per_layer_kv = geometry->per_layer_kv,
-                                   .kv_dtype = -1,
-                                   .index_dtype = -1,
-                                   .activation_dtype = -1};
-    clsa_synthetic_defaults(&out->synthetic);
-}
-
 /* The prompt in chunks; of all but the last no row passes the cross-decoder. */
 static int write_prompt(const struct clsa_shape_run *run, struct clsa_plan_request *request,
                         uint64_t *past, struct clsa_trace_writer *writer,
@@ -110,12 +97,8 @@ static int write_run(const struct clsa_shape_run *run, uint64_t capacity, uint64
     request.top_k = run->top_k;
     request.per_layer_kv = run->per_layer_kv;
     request.tensor_parallel = run->tensor_parallel;
-    if (run->kv_dtype >= 0)
-        request.kv_dtype = (unsigned)run->kv_dtype;
-    if (run->index_dtype >= 0)
-        request.index_dtype = (unsigned)run->index_dtype;
-    if (run->activation_dtype >= 0)
-        request.activation_dtype = (unsigned)run->activation_dtype;
+    if (run->engine_dtypes)
+        request.kv_dtype = request.index_dtype = request.activation_dtype = CLSA_F32;
     int status = write_prompt(run, &request, past, writer, synthetic, err);
     if (!status)
         status = write_decode(run, &request, past, writer, synthetic, err);
@@ -153,7 +136,7 @@ int clsa_shape_generate(const struct clsa_shape_run *run, const char *path, stru
         return clsa_fail(err, CLSA_ENOMEM, "out of memory");
     status = clsa_synthetic_create(&run->synthetic, &synthetic, err);
     if (!status)
-        status = clsa_trace_writer_open(path, provenance, run->geometry_json ? 6 : 5, &writer, err);
+        status = clsa_trace_writer_open(path, provenance, 6, &writer, err);
     if (!status)
         status = write_run(run, capacity, past, writer, synthetic, err);
     if (!status)

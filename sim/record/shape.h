@@ -32,13 +32,9 @@ struct clsa_shape_run {
     uint32_t group, top_k; /* group 0: dense; top_k 0: the model's */
     bool per_layer_kv;
     uint32_t tensor_parallel;
-    int kv_dtype, index_dtype, activation_dtype; /* enum clsa_dtype; -1: what the geometry says */
+    bool engine_dtypes; /* float32 caches and activations, as our engine has; else the model's */
     struct clsa_synthetic_params synthetic;
 };
-
-/* A run of one sequence and no steps with the geometry's own group, top-k, K/V sharing and dtypes.
- */
-void clsa_shape_defaults(const struct clsa_geometry *geometry, struct clsa_shape_run *out);
 
 /* Writes all steps of the run to `path` ("-": standard output). Of a chunked prompt only the last
  * chunk has queries, as early exit wants. Returns as clsa_shape_step; CLSA_EUSAGE for a run without
