@@ -21,11 +21,13 @@ clsa_queries = \
   reports/queries/errors.sql \
   reports/queries/eval.sql \
   reports/queries/kernels.sql \
+  reports/queries/measured_steps.sql \
   reports/queries/ops.sql \
   reports/queries/pairs.sql \
   reports/queries/predict.sql \
   reports/queries/quality_by_group.sql \
   reports/queries/routing.sql \
+  reports/queries/run_ops.sql \
   reports/queries/runs.sql \
   reports/queries/setups.sql \
   reports/queries/sources.sql \
