@@ -54,3 +54,27 @@ nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/flash-attention-3.csv
 libclsa_hwmodels_a_SOURCES += hwmodels/dram.c hwmodels/dram.h \
   hwmodels/dram_channel.c hwmodels/dram_channel.h
+nobase_dist_pkgdata_DATA += hwmodels/machines/epyc-genoa.csv
+nobase_dist_pkgdata_DATA += hwmodels/machines/toy-gpu.csv
+nobase_dist_pkgdata_DATA += hwmodels/machines/toy-cpu.csv
+nobase_dist_pkgdata_DATA += hwmodels/implementations/native.csv
+libclsa_hwmodels_a_SOURCES += hwmodels/cpu.c hwmodels/cpu.h
+
+# Measured times, with where they come from.
+EXTRA_DIST += hwmodels/measured/README.md \
+  hwmodels/measured/a100_attention_decode.csv \
+  hwmodels/measured/a100_attention_prefill.csv \
+  hwmodels/measured/a100_gemm.csv \
+  hwmodels/measured/h100_attention_decode.csv \
+  hwmodels/measured/h100_attention_prefill.csv \
+  hwmodels/measured/h100_dsa_layer_decode.csv \
+  hwmodels/measured/h100_dsa_layer_prefill.csv \
+  hwmodels/measured/h100_gemm.csv \
+  hwmodels/measured/h100_index_scores.csv \
+  hwmodels/measured/h100_index_scores_paged.csv \
+  hwmodels/measured/h100_own_kernels.csv \
+  hwmodels/measured/h100_own_micro.csv \
+  hwmodels/measured/h100_own_step_ops.csv \
+  hwmodels/measured/h100_own_steps.csv \
+  hwmodels/measured/h100_sparse_attention.csv \
+  hwmodels/measured/h100_topk.csv
