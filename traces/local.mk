@@ -15,3 +15,4 @@ libclsa_traces_a_SOURCES = \
   traces/validate.c traces/validate.h \
   traces/wire.c traces/wire.h \
   traces/writer.c traces/writer.h
+EXTRA_DIST += traces/legacy/README.md traces/legacy/v1-mock.clsat

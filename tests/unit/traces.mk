@@ -1,0 +1,6 @@
+check_PROGRAMS += tests/unit/test_traces
+TESTS += tests/unit/test_traces
+tests_unit_test_traces_SOURCES = tests/unit/test_traces.c tests/unit/mock_step.c \
+  tests/unit/mock_step.h
+tests_unit_test_traces_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
+  $(CSV_LIBS) $(CLSA_TEST_LIBS)
