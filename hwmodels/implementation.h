@@ -77,7 +77,7 @@ struct clsa_op;
 
 /* All methods that some mapping knows; the mapping of an op kind says which it accepts. */
 #define CLSA_IMPL_METHODS                                                                          \
-    "default|split|flash3|paged|cublas|torch|radix|cluster|mla_sparse|elementwise|rows|copy"
+    "default|split|flash3|paged|cublas|torch|radix|cluster|mla_sparse|elementwise|rows|copy|bf16"
 
 enum clsa_impl_parameter {
 #define X(id, name, dim, def, lo, hi, choices, doc) CLSA_IMPL_##id,
@@ -99,7 +99,8 @@ enum clsa_impl_method {
     CLSA_METHOD_MLA_SPARSE,
     CLSA_METHOD_ELEMENTWISE,
     CLSA_METHOD_ROWS,
-    CLSA_METHOD_COPY
+    CLSA_METHOD_COPY,
+    CLSA_METHOD_BF16
 };
 enum clsa_impl_launch { CLSA_LAUNCH_GRAPH, CLSA_LAUNCH_STREAM, CLSA_LAUNCH_FUSED };
 

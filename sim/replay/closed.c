@@ -7,6 +7,7 @@
 #include "hwmodels/gpu.h"
 #include "sim/base/alloc.h"
 #include "sim/replay/map.h"
+#include "sim/replay/map_cpu.h"
 #include "sim/replay/reuse.h"
 
 enum clsa_part clsa_op_part(const struct clsa_op *op)
@@ -145,6 +146,31 @@ static int price_gpu(const struct clsa_closed_request *r, const struct clsa_op *
     return 0;
 }
 
+static void price_cpu(const struct clsa_closed_request *r, const struct clsa_op *op,
+                      struct clsa_distances *distances, struct clsa_op_prediction *out)
+{
+    struct clsa_cpu_call call;
+    struct clsa_cpu_time time;
+    clsa_map_cpu(r->step, op, r->machine, r->impl, &call);
+    if (call.parts <= 0)
+        return;
+    for (unsigned i = 0; i < call.n_streams; i++) {
+        struct clsa_cpu_stream *s = &call.streams[i];
+        const struct clsa_operand *operand = &op->operands[s->operand];
+        s->distance = clsa_distances_distance(distances, op, operand, s->bytes);
+        /* The clock counts what came into the last level from memory. */
+        const double size = r->machine->l3_size > 0 ? r->machine->l3_size : r->machine->l2_size;
+        clsa_distances_touch(distances, op, operand, s->bytes * (1 - clsa_cpu_kept(s->distance, size)));
+    }
+    clsa_cpu_call_time(r->machine, &call, r->threads, &time);
+    out->ps = picoseconds(time.seconds);
+    out->launches = 1;
+    out->l1_bytes = (uint64_t)time.l1_bytes;
+    out->l2_bytes = (uint64_t)time.l2_bytes;
+    out->dram_bytes = (uint64_t)time.dram_bytes;
+    out->bound = time.memory_bound ? CLSA_BOUND_DRAM : CLSA_BOUND_VECTOR;
+}
+
 /* One walk over the ops; `out` NULL only moves the cache state. */
 static int walk(const struct clsa_closed_request *r, struct clsa_distances *reuse,
                 struct clsa_prediction *out, struct clsa_err *err)
@@ -152,7 +178,11 @@ static int walk(const struct clsa_closed_request *r, struct clsa_distances *reus
     for (size_t i = 0; i < r->step->n_ops; i++) {
         struct clsa_op_prediction p = {0};
         const struct clsa_op *op = &r->step->ops[i];
-        const int status = price_gpu(r, op, reuse, &p, err);
+        int status = 0;
+        if (r->machine->kind == CLSA_MACHINE_GPU)
+            status = price_gpu(r, op, reuse, &p, err);
+        else
+            price_cpu(r, op, reuse, &p);
         if (status)
             return status;
         if (!out)

@@ -1,0 +1,24 @@
+/* What an op is to a CPU under an implementation: one call per op, shared by closed form and replay. */
+#ifndef CLSA_REPLAY_MAP_CPU_H
+#define CLSA_REPLAY_MAP_CPU_H
+
+#include "hwmodels/cpu.h"
+#include "hwmodels/implementation.h"
+#include "sim/base/op.h"
+
+/* Fills a call from an op; distances of its streams stay INFINITY for the caller to set. `parts` is 0
+ * when the implementation folds the op into its neighbour (launch fused).
+ *   vector_efficiency  part of the vector rate of the op's inner loop
+ *   tensor_efficiency  the same of the bf16 rate, which products of bf16 weights use when the
+ *                      implementation's method is `bf16` and the machine has such units
+ *   memory_efficiency  part of streaming rates
+ *   inflight           bytes of random rows that a core keeps outstanding; 0: what the core can
+ *   overlap            part of the shorter of memory and arithmetic that hides
+ *   tile_n             columns of a unit of work (products), keys of a unit (index scores)
+ *   passes             times over the data (top-k)
+ *   prologue           cycles of each thread before its first work */
+void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
+                  const struct clsa_machine *machine, const struct clsa_implementation *impl,
+                  struct clsa_cpu_call *out);
+
+#endif
