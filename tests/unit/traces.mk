@@ -4,3 +4,9 @@ tests_unit_test_traces_SOURCES = tests/unit/test_traces.c tests/unit/mock_step.c
   tests/unit/mock_step.h
 tests_unit_test_traces_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
   $(CSV_LIBS) $(CLSA_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_routing
+TESTS += tests/unit/test_routing
+tests_unit_test_routing_SOURCES = tests/unit/test_routing.c tests/unit/mock_step.c
+tests_unit_test_routing_LDADD = libclsa_routing.a libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) \
+  $(JANSSON_LIBS) $(CSV_LIBS) $(CLSA_TEST_LIBS)
