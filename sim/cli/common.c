@@ -14,14 +14,10 @@
 
 #define SETS_MAX 32
 
-int clsa_open_model(const struct clsa_args *args, const char *fallback, struct clsa_model_ref *out,
-                    struct clsa_err *err)
+int clsa_open_model_named(const char *name, struct clsa_model_ref *out, struct clsa_err *err)
 {
     struct clsa_model_ref m = {0};
-    const char *name = clsa_arg(args, "model", fallback);
     size_t bytes;
-    if (!name)
-        return clsa_fail(err, CLSA_EUSAGE, "%s: --model is needed", args->command->name);
     int status = clsa_model_find(name, &m.config, &m.weights, err);
     if (status == CLSA_OK)
         status = clsa_geometry_read(m.config, &m.geometry, err);
@@ -33,6 +29,15 @@ int clsa_open_model(const struct clsa_args *args, const char *fallback, struct c
     }
     *out = m;
     return CLSA_OK;
+}
+
+int clsa_open_model(const struct clsa_args *args, const char *fallback, struct clsa_model_ref *out,
+                    struct clsa_err *err)
+{
+    const char *name = clsa_arg(args, "model", fallback);
+    if (!name)
+        return clsa_fail(err, CLSA_EUSAGE, "%s: --model is needed", args->command->name);
+    return clsa_open_model_named(name, out, err);
 }
 
 void clsa_close_model(struct clsa_model_ref *model)

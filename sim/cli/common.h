@@ -22,6 +22,7 @@ struct clsa_model_ref {
 /* --model, or `fallback` when not given (NULL: the option is needed). */
 int clsa_open_model(const struct clsa_args *args, const char *fallback, struct clsa_model_ref *out,
                     struct clsa_err *err);
+int clsa_open_model_named(const char *name, struct clsa_model_ref *out, struct clsa_err *err);
 void clsa_close_model(struct clsa_model_ref *model);
 
 /* One machine with the implementation it runs. */

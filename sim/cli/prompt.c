@@ -57,19 +57,20 @@ int clsa_prompt_text(const char *path, uint64_t limit, uint32_t batch, const str
     return status;
 }
 
-static int from_safetensors(const char *path, uint64_t limit, uint32_t batch,
-                            struct clsa_prompt *out, struct clsa_err *err)
+int clsa_prompt_tensor(const char *path, const char *name, uint64_t limit, uint32_t batch,
+                       struct clsa_prompt *out, struct clsa_err *err)
 {
     struct clsa_safetensors file;
     int status = clsa_safetensors_open(path, &file, err);
     if (status)
         return status;
-    const struct clsa_safetensor *t = clsa_safetensors_find(&file, "tokens");
+    const struct clsa_safetensor *t = clsa_safetensors_find(&file, name);
     if (!t || t->rank != 2 ||
         (t->dtype != CLSA_I32 && t->dtype != CLSA_I64 && t->dtype != CLSA_U8)) {
-        status = clsa_fail(err, CLSA_EFORMAT, "%s: no tensor 'tokens' [B, S] of integers", path);
+        status = clsa_fail(err, CLSA_EFORMAT, "%s: no tensor '%s' [B, S] of integers", path,
+                           name);
     } else if (batch > t->shape[0]) {
-        status = clsa_fail(err, CLSA_ERANGE, "%s: 'tokens' has %" PRIu64 " rows, not %u", path,
+        status = clsa_fail(err, CLSA_ERANGE, "%s: '%s' has %" PRIu64 " rows, not %u", path, name,
                            t->shape[0], batch);
     } else {
         const uint64_t n = limit && limit < t->shape[1] ? limit : t->shape[1];
@@ -136,7 +137,7 @@ int clsa_prompt_tokens(const char *path, uint64_t limit, uint32_t batch,
     struct clsa_prompt p = {0};
     const char *dot = strrchr(path, '.');
     int status = dot && strcmp(dot, ".safetensors") == 0
-                     ? from_safetensors(path, limit, batch, &p, err)
+                     ? clsa_prompt_tensor(path, "tokens", limit, batch, &p, err)
                      : from_numbers(path, limit, batch, &p, err);
     for (uint64_t i = 0; status == CLSA_OK && i < p.n * p.batch; i++)
         if (p.tokens[i] < 0 || (uint32_t)p.tokens[i] >= g->vocab)

@@ -20,6 +20,10 @@ int clsa_prompt_text(const char *path, uint64_t limit, uint32_t batch, const str
 int clsa_prompt_tokens(const char *path, uint64_t limit, uint32_t batch,
                        const struct clsa_geometry *g, struct clsa_prompt *out,
                        struct clsa_err *err);
+/* The first `batch` rows of an integer tensor [B, S] of a .safetensors file; not checked against a
+ * vocabulary (the engine does that). */
+int clsa_prompt_tensor(const char *path, const char *name, uint64_t limit, uint32_t batch,
+                       struct clsa_prompt *out, struct clsa_err *err);
 /* Seeded random tokens. */
 int clsa_prompt_random(uint64_t n, uint32_t batch, uint64_t seed, const struct clsa_geometry *g,
                        struct clsa_prompt *out, struct clsa_err *err);

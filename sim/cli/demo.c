@@ -1,0 +1,93 @@
+#include "config.h"
+
+#include "sim/cli/demo.h"
+
+#include <stdlib.h>
+
+#include "sim/base/alloc.h"
+#include "sim/cli/pricing.h"
+#include "sim/record/record.h"
+#include "traces/validate.h"
+
+#define LARGE_CONTEXT (UINT64_C(128) << 10)
+
+int clsa_demo_record(struct clsa_demo *d, struct clsa_generation_request *request,
+                     struct clsa_generation *generation, struct clsa_err *err)
+{
+    const struct clsa_provenance provenance[] = {{"tool", "clsa " PACKAGE_VERSION},
+                                                 {"model", d->ref.geometry.name},
+                                                 {"geometry", d->ref.json},
+                                                 {"origin", "engine"}};
+    struct clsa_trace_writer *writer = NULL;
+    struct clsa_recorder *recorder = NULL;
+    int status = clsa_trace_writer_open(d->trace, provenance,
+                                        sizeof provenance / sizeof *provenance, &writer, err);
+    if (status == CLSA_OK)
+        status = clsa_recorder_create(writer, &recorder, err);
+    if (status == CLSA_OK) {
+        request->listener = clsa_recorder_observer(recorder);
+        status = clsa_generate(request, generation, err);
+    }
+    if (status == CLSA_OK)
+        status = clsa_trace_writer_commit(writer, err);
+    clsa_recorder_destroy(recorder);
+    clsa_trace_writer_destroy(writer);
+    return status;
+}
+
+/* One prediction of a planned decode step, into the store. */
+static int predict(struct clsa_demo *d, const struct clsa_model_ref *ref, int64_t model_id,
+                   struct clsa_target *target, uint32_t batch, uint64_t context, uint32_t group,
+                   struct clsa_err *err)
+{
+    uint64_t past[8];
+    struct clsa_plan_request request;
+    struct clsa_step step;
+    struct clsa_prediction prediction;
+    clsa_plan_decode(&ref->geometry, batch, context, group, past, &request);
+    int status = clsa_plan_build(&ref->geometry, &request, &step, err);
+    if (status)
+        return status;
+    status = clsa_price_step(&step, target, false, 0, &prediction, err);
+    if (status == CLSA_OK) {
+        const struct clsa_point point = {.model_id = model_id,
+                                         .phase = "decode",
+                                         .batch = batch,
+                                         .context_tokens = context,
+                                         .new_tokens = 1,
+                                         .group = group,
+                                         .top_k = group ? step.top_k : 0,
+                                         .kv_shared = !request.per_layer_kv};
+        status = clsa_store_prediction(d->store, target, "replay", &point, &step, &prediction, err);
+        clsa_prediction_destroy(&prediction);
+    }
+    clsa_plan_destroy(&step);
+    return status;
+}
+
+int clsa_demo_large(struct clsa_demo *d, struct clsa_err *err)
+{
+    static const char *const machines[] = {"a100-sxm-80g", "h100-sxm", "b200-sxm"};
+    static const uint32_t groups[] = {0, 1, 2, 4, 8, 16};
+    static const uint32_t batches[] = {1, 8};
+    struct clsa_model_ref ref;
+    int64_t model_id;
+    int status = clsa_open_model_named("clsa-4b", &ref, err);
+    if (status)
+        return status;
+    status = clsa_store_model(d->store, &ref, &model_id, err);
+    for (size_t m = 0; status == CLSA_OK && m < sizeof machines / sizeof *machines; m++) {
+        struct clsa_target target;
+        status = clsa_open_target(machines[m], NULL, &target, err);
+        if (status)
+            break;
+        status = clsa_store_target(d->store, &target, err);
+        for (size_t b = 0; status == CLSA_OK && b < sizeof batches / sizeof *batches; b++)
+            for (size_t g = 0; status == CLSA_OK && g < sizeof groups / sizeof *groups; g++)
+                status = predict(d, &ref, model_id, &target, batches[b], LARGE_CONTEXT, groups[g],
+                                 err);
+        clsa_close_target(&target);
+    }
+    clsa_close_model(&ref);
+    return status;
+}
