@@ -32,7 +32,7 @@ static const uint16_t sync_long[] = {64, 128, 256}, sync_short[] = {32, 64, 128,
 struct costs {
     double sms, clock, latency, l2_rate, dram_rate, inflight, smem;
     double tensor_rate; /* of an SM, at the peak clock */
-    double tile_k, stages, prologue, step, element, overlap, reduce_seconds;
+    double tile_k, stages, prologue, step, element, overlap, reduce_seconds, l2_latency;
     double in_bytes, w_bytes, out_bytes;
     uint32_t split_max;
     bool async;
@@ -59,7 +59,8 @@ static void costs_read(const struct clsa_machine *m, const struct clsa_implement
     c->element = clsa_impl_get(impl, op, CLSA_IMPL_ELEMENT_CYCLES) / m->sm_clock;
     c->overlap = clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     c->split_max = (uint32_t)clsa_impl_get(impl, op, CLSA_IMPL_SPLIT_MAX);
-    c->reduce_seconds = m->launch_graph_node + m->launch_ramp + clsa_gpu_l2_latency(m) +
+    c->l2_latency = clsa_gpu_l2_latency(m);
+    c->reduce_seconds = m->launch_graph_node + m->launch_ramp + c->l2_latency / 2 +
                         clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_PROLOGUE) / m->sm_clock;
     c->in_bytes = clsa_dtype_bits(s->input_dtype) / 8.0;
     c->w_bytes = clsa_dtype_bits(s->weight_dtype) / 8.0;
@@ -77,6 +78,15 @@ static double step_bytes(const struct costs *c, double tile_m, double tile_n)
 static double multicast(const struct costs *c)
 {
     return c->async ? 0.5 : 1;
+}
+
+/* The kernel that adds partial sums: one output a thread, eight sums in flight, four a step. */
+#define REDUCE_OUTPUTS 256
+#define REDUCE_RESIDENT 8
+#define REDUCE_STAGES 2
+static double reduce_steps(double split)
+{
+    return max2(1, split / 4);
 }
 
 static void tiling_estimate(const struct costs *c, const struct clsa_gemm_shape *s,
@@ -97,7 +107,8 @@ static void tiling_estimate(const struct costs *c, const struct clsa_gemm_shape 
     const double alone = max2(c->latency / stages, arithmetic) + c->step;
     const double epilogue = c->element * t->tile_m * t->tile_n;
     const double l2 = blocks * steps * load * multicast(c) / c->l2_rate;
-    const double dram = groups * n * (double)s->k * c->w_bytes / c->dram_rate;
+    const double dram =
+        groups * (double)s->k * (n * c->w_bytes + m * c->in_bytes) / c->dram_rate;
     const double busy = min2(blocks, c->sms);
     const double little = blocks * steps * load * c->latency /
                           (busy * min2(together * stages * load, c->inflight));
@@ -112,7 +123,8 @@ static void tiling_estimate(const struct costs *c, const struct clsa_gemm_shape 
     t->seconds = c->prologue + c->latency + max2(memory + epilogue, chain) +
                  (1 - c->overlap) * shorter;
     if (t->split > 1)
-        t->seconds += c->reduce_seconds + 8.0 * t->split * groups * m * n / c->l2_rate;
+        t->seconds += c->reduce_seconds + reduce_steps(t->split) * c->l2_latency / REDUCE_STAGES +
+                      8.0 * t->split * groups * m * n / c->l2_rate;
     t->tiles = (uint64_t)tiles;
     t->stages = (uint32_t)stages;
     t->resident = (uint32_t)resident;
@@ -268,11 +280,11 @@ static void add_product(const struct clsa_op *op, const struct clsa_machine *mac
     const double partials = 4.0 * t->split * groups * m * n;
     clsa_gpu_kernel_stream(g, CLSA_GPU_SCRATCH, true, CLSA_STREAM, partials, partials, 0);
     struct clsa_gpu_kernel *r = clsa_map_add(out, "gemm reduce");
-    r->threads = 256;
-    r->resident = 4;
-    r->stages = 2;
-    r->blocks = (uint64_t)ceil_div(groups * m * n, 1024);
-    r->steps = max2(1, t->split / 4.0);
+    r->threads = REDUCE_OUTPUTS;
+    r->resident = REDUCE_RESIDENT;
+    r->stages = REDUCE_STAGES;
+    r->blocks = (uint64_t)ceil_div(groups * m * n, REDUCE_OUTPUTS);
+    r->steps = reduce_steps(t->split);
     r->prologue_cycles = clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_PROLOGUE);
     clsa_gpu_kernel_stream(r, CLSA_GPU_SCRATCH, false, CLSA_STREAM, partials, partials, 0);
     clsa_gpu_kernel_stream(r, output, true, CLSA_STREAM, outputs, outputs, 0);
