@@ -7,6 +7,7 @@
 #include "sim/base/alloc.h"
 
 #define TICKS_MAX 16
+#define BAND_POINTS 64
 
 enum clsa_paint clsa_ramp(size_t i, size_t n)
 {
@@ -40,7 +41,8 @@ static double nice_step(double range, double want)
 }
 
 /* Ticks of an axis from its lowest to its highest value; widens the scale to whole ticks where it is
- * linear. On a log axis: 1, 2, 5 a decade, thinned to powers of ten over long ranges. */
+ * linear. On a log axis: 1, 2, 5 a decade, thinned to powers of ten over long ranges, even
+ * steps over short ones. */
 static size_t make_ticks(struct scale *s, double ticks[TICKS_MAX])
 {
     size_t n = 0;
@@ -53,6 +55,12 @@ static size_t make_ticks(struct scale *s, double ticks[TICKS_MAX])
         return n;
     }
     const double decades = log10(s->hi / s->lo);
+    if (decades < 0.7) { /* too short for powers: even steps */
+        const double step = nice_step(s->hi - s->lo, 5);
+        for (double v = ceil(s->lo / step) * step; v <= s->hi && n < TICKS_MAX; v += step)
+            ticks[n++] = v;
+        return n;
+    }
     static const double all[] = {1, 2, 5};
     const double stride = ceil(decades / (TICKS_MAX - 2));
     for (double e = floor(log10(s->lo)); e <= log10(s->hi) && n < TICKS_MAX; e += stride)
@@ -146,17 +154,33 @@ static struct scale y_scale(const struct clsa_line_chart *chart)
     return s;
 }
 
+/* Whether the reference is farther from the lines at their ends than at their beginnings: its name
+ * goes where there is room. */
+static bool clear_at_end(const struct clsa_line_chart *chart, const struct scale *y)
+{
+    const double at = place(y, chart->reference);
+    double begin = INFINITY, end = INFINITY;
+    for (size_t k = 0; k < chart->n_series; k++) {
+        const struct clsa_series *line = &chart->series[k];
+        if (line->n == 0 || !usable(line->y[0], y->log) || !usable(line->y[line->n - 1], y->log))
+            continue;
+        begin = fmin(begin, fabs(place(y, line->y[0]) - at));
+        end = fmin(end, fabs(place(y, line->y[line->n - 1]) - at));
+    }
+    return end >= begin;
+}
+
 int clsa_chart_lines(struct clsa_canvas *c, const struct clsa_line_chart *chart,
                      struct clsa_err *err)
 {
-    const double width = 520, height = 300, left = 58, top = 18, bottom = height - 44;
+    const double width = 520, height = 300, left = 58, top = 18, bottom = height - 46;
     size_t longest = 0, most = 1;
     for (size_t k = 0; k < chart->n_series; k++) {
         const size_t n = strlen(chart->series[k].name);
         longest = n > longest ? n : longest;
         most = chart->series[k].n > most ? chart->series[k].n : most;
     }
-    const double right = width - 12 - 7.2 * (double)(longest < 16 ? longest : 16);
+    const double right = width - 18 - 7.6 * (double)(longest < 16 ? longest : 16);
     struct line_end *ends = clsa_calloc(chart->n_series, sizeof *ends);
     double *xy = clsa_calloc(most * 4, sizeof *xy);
     if (!ends || !xy) {
@@ -192,8 +216,12 @@ int clsa_chart_lines(struct clsa_canvas *c, const struct clsa_line_chart *chart,
     if (usable(chart->reference, y.log)) {
         const double at = place(&y, chart->reference);
         segment(c, left, at, right, at, CLSA_PAINT_REFERENCE);
-        c->ops->text(c, left + 4, at - 5, CLSA_ANCHOR_START, CLSA_PAINT_LABEL,
-                     chart->reference_label);
+        if (clear_at_end(chart, &y))
+            c->ops->text(c, right - 4, at + 15, CLSA_ANCHOR_END, CLSA_PAINT_LABEL,
+                         chart->reference_label);
+        else
+            c->ops->text(c, left + 4, at + 15, CLSA_ANCHOR_START, CLSA_PAINT_LABEL,
+                         chart->reference_label);
     }
     for (int pass = 0; pass < 3; pass++) /* bands below lines below dots */
         for (size_t k = 0; k < chart->n_series; k++) {
@@ -304,18 +332,21 @@ int clsa_chart_scatter(struct clsa_canvas *c, const struct clsa_scatter_chart *c
     const size_t n_ticks = make_ticks(&x, ticks);
     c->ops->begin(c, chart->id, chart->title, chart->title, width, height);
     for (size_t i = 0; i < n_ticks; i++) {
-        const double px = place(&x, ticks[i]), py = place(&y, ticks[i]);
+        const double tx = place(&x, ticks[i]), ty = place(&y, ticks[i]);
         tick_text(ticks[i], "", buf, sizeof buf);
-        segment(c, px, top, px, bottom, CLSA_PAINT_GRID);
-        segment(c, left, py, right, py, CLSA_PAINT_GRID);
-        c->ops->text(c, px, bottom + 18, CLSA_ANCHOR_MIDDLE, CLSA_PAINT_LABEL, buf);
-        c->ops->text(c, left - 8, py + 4, CLSA_ANCHOR_END, CLSA_PAINT_LABEL, buf);
+        segment(c, tx, top, tx, bottom, CLSA_PAINT_GRID);
+        segment(c, left, ty, right, ty, CLSA_PAINT_GRID);
+        c->ops->text(c, tx, bottom + 18, CLSA_ANCHOR_MIDDLE, CLSA_PAINT_LABEL, buf);
+        c->ops->text(c, left - 8, ty + 4, CLSA_ANCHOR_END, CLSA_PAINT_LABEL, buf);
     }
-    const double bx[2] = {x.lo, x.hi};
-    const double px[2] = {left, right};
-    const double lo[2] = {place(&y, bx[0] / chart->band), place(&y, bx[1] / chart->band)};
-    const double hi[2] = {place(&y, bx[0] * chart->band), place(&y, bx[1] * chart->band)};
-    c->ops->band(c, px, lo, hi, 2, CLSA_PAINT_RAMP + 2);
+    double px[BAND_POINTS], lo[BAND_POINTS], hi[BAND_POINTS]; /* many: its corners are cut off */
+    for (size_t i = 0; i < BAND_POINTS; i++) {
+        px[i] = left + (right - left) * (double)i / (BAND_POINTS - 1);
+        const double v = x.lo * pow(x.hi / x.lo, (double)i / (BAND_POINTS - 1));
+        lo[i] = place(&y, v / chart->band);
+        hi[i] = place(&y, v * chart->band);
+    }
+    c->ops->band(c, px, lo, hi, BAND_POINTS, CLSA_PAINT_RAMP + 2);
     segment(c, left, bottom, right, top, CLSA_PAINT_REFERENCE);
     segment(c, left, bottom, right, bottom, CLSA_PAINT_AXIS);
     segment(c, left, top, left, bottom, CLSA_PAINT_AXIS);

@@ -117,7 +117,9 @@ int clsa_figure_time(struct clsa_study *study, const struct clsa_setting *s, int
         if (!make_series(pool, s->n_contexts, line, &y, &lo, &hi, &place, &tips))
             return no_memory(err);
         line->name = clsa_text_group(pool, s->groups[g]);
-        line->paint = clsa_ramp(g, s->n_groups);
+        line->paint = s->groups[g] == 0 ? CLSA_PAINT_REFERENCE : clsa_ramp(g, s->n_groups);
+        if (s->groups[g] != 0 && g + 1 < s->n_groups) /* bands of all groups would hide each other */
+            line->lo = line->hi = NULL;
         for (size_t c = 0; c < s->n_contexts; c++) {
             const size_t r = clsa_study_step(study, s, batch, s->contexts[c], s->groups[g]);
             if (r == CLSA_NO_ROW)
@@ -136,8 +138,7 @@ int clsa_figure_time(struct clsa_study *study, const struct clsa_setting *s, int
         return CLSA_OK;
     const struct clsa_line_chart chart = {
         .id = clsa_pool_printf(pool, "%s-time", prefix),
-        .title = clsa_pool_printf(pool, "Step time, batch %lld, a line a group size; bands are "
-                                  "80 %% intervals", (long long)batch),
+        .title = clsa_pool_printf(pool, "Step time, batch %lld, a line a group size", (long long)batch),
         .x_label = "context (tokens)", .y_unit = " ms", .categories = names,
         .n_categories = s->n_contexts, .series = series, .n_series = n_series, .log_y = true,
         .reference = NAN};

@@ -5,9 +5,9 @@
 
 #include "reports/study.h"
 
-static void say(struct clsa_study *study, const char *sentence)
+static void say(struct clsa_study *study, const char *subject, const char *text)
 {
-    study->findings[study->n_findings++] = sentence;
+    study->findings[study->n_findings++] = (struct clsa_finding){subject, text};
 }
 
 static const char *range_text(struct clsa_pool *pool, const char *what, const int64_t *list,
@@ -73,16 +73,15 @@ static void say_setting(struct clsa_study *study, const struct clsa_setting *s)
         }
     if (t.points == 0 || s->n_groups < 2 || t.top == CLSA_NO_ROW)
         return;
-    const char *groups =
-        t.least == t.most
-            ? clsa_pool_printf(pool, "a group of %lld is fastest", (long long)t.most)
-            : clsa_pool_printf(pool, "groups of %lld to %lld are fastest", (long long)t.least,
-                               (long long)t.most);
     const char *where = clsa_pool_printf(pool, "%s, %s",
                                          range_text(pool, "batch", s->batches, s->n_batches),
                                          range_text(pool, "context", s->contexts, s->n_contexts));
-    const char *text = clsa_pool_printf(pool, "%s: %s%s (%s).", s->title, groups,
-                                        t.points > 1 ? " at every point asked" : "", where);
+    const char *text =
+        t.least != t.most
+            ? clsa_pool_printf(pool, "The fastest group is between %lld and %lld layers, depending on "
+                               "the point (%s).", (long long)t.least, (long long)t.most, where)
+            : clsa_pool_printf(pool, "A group of %lld is fastest%s (%s).", (long long)t.most,
+                               t.points > 1 ? " at every point asked" : "", where);
     if (t.dense_hi > 0)
         text = clsa_pool_printf(pool, "%s A step is then %s as fast as with dense attention", text,
                                 times_text(pool, t.dense_lo, t.dense_hi));
@@ -110,7 +109,7 @@ static void say_setting(struct clsa_study *study, const struct clsa_setting *s)
     if (t.dense_wins > 0)
         text = clsa_pool_printf(pool, "%s Dense attention is faster than every group at %zu of %zu "
                                 "points.", text, t.dense_wins, t.points);
-    say(study, text);
+    say(study, s->title, text);
 }
 
 size_t clsa_study_quality_end(const struct clsa_study *study, size_t from)
@@ -144,9 +143,8 @@ static void say_quality(struct clsa_study *study, size_t from, size_t to)
     if (most == CLSA_NO_ROW)
         return;
     const char *text = clsa_pool_printf(
-        pool, "%s on texts of %lld tokens: one index for %lld layers answers %lld of %lld two-hop "
-        "questions at top-k %lld", clsa_rows_text(q, from, "model"),
-        (long long)clsa_rows_i64(q, from, "tokens"), (long long)clsa_rows_i64(q, most, "group"),
+        pool, "One index for %lld layers answers %lld of %lld two-hop questions at top-k %lld",
+        (long long)clsa_rows_i64(q, most, "group"),
         (long long)clsa_rows_i64(q, most, "hop2_right"),
         (long long)clsa_rows_i64(q, most, "hop2_asked"), (long long)clsa_rows_i64(q, most, "top_k"));
     if (clsa_rows_i64(q, least, "top_k") != clsa_rows_i64(q, most, "top_k") &&
@@ -157,7 +155,10 @@ static void say_quality(struct clsa_study *study, size_t from, size_t to)
     if (dense != CLSA_NO_ROW)
         text = clsa_pool_printf(pool, "%s; dense attention answers %lld", text,
                                 (long long)clsa_rows_i64(q, dense, "hop2_right"));
-    say(study, clsa_pool_printf(pool, "%s.", text));
+    say(study,
+        clsa_pool_printf(pool, "%s on texts of %lld tokens", clsa_rows_text(q, from, "model"),
+                         (long long)clsa_rows_i64(q, from, "tokens")),
+        clsa_pool_printf(pool, "%s.", text));
 }
 
 static void say_errors(struct clsa_study *study)
@@ -167,13 +168,12 @@ static void say_errors(struct clsa_study *study)
     for (size_t r = 0; r < e->n; r++)
         if (strcmp(clsa_rows_text(e, r, "op"), "(step)") == 0)
             say(study,
-                clsa_pool_printf(
-                    pool, "Predicted steps on %s are off from measured ones by %.1f %% on average "
-                    "and %.1f %% at most (%lld point%s).", clsa_rows_text(e, r, "machine"),
-                    clsa_rows_f64(e, r, "mean_error_percent"),
-                    clsa_rows_f64(e, r, "max_error_percent"),
-                    (long long)clsa_rows_i64(e, r, "points"),
-                    clsa_rows_i64(e, r, "points") == 1 ? "" : "s"));
+                clsa_pool_printf(pool, "Measured on %s", clsa_rows_text(e, r, "machine")),
+                clsa_pool_printf(pool, "Predicted steps are off by %.1f %% on average and %.1f %% at "
+                                 "most (%lld point%s).", clsa_rows_f64(e, r, "mean_error_percent"),
+                                 clsa_rows_f64(e, r, "max_error_percent"),
+                                 (long long)clsa_rows_i64(e, r, "points"),
+                                 clsa_rows_i64(e, r, "points") == 1 ? "" : "s"));
 }
 
 int clsa_study_find(struct clsa_study *study, struct clsa_err *err)

@@ -27,8 +27,10 @@ static void put_findings(struct report *r)
         return;
     fputs("<ul class=\"findings\">\n", r->f);
     for (size_t i = 0; i < s->n_findings; i++) {
-        fputs("<li>", r->f);
-        clsa_put_escaped(r->f, s->findings[i]);
+        fputs("<li><b>", r->f);
+        clsa_put_escaped(r->f, s->findings[i].subject);
+        fputs("</b> ", r->f);
+        clsa_put_escaped(r->f, s->findings[i].text);
         fputs("</li>\n", r->f);
     }
     fputs("</ul>\n", r->f);
@@ -109,7 +111,7 @@ static int put_setting_figures(struct report *r, const struct clsa_setting *s, c
         }
         if (!status && s->n_contexts > 1) {
             fprintf(r->f, "<figure><figcaption><b>Step time against context, batch %lld</b>One line "
-                    "a group size; bands hold 80 %% of machines.</figcaption>\n", (long long)batch);
+                    "a group size; bands are 80 %% intervals.</figcaption>\n", (long long)batch);
             status = clsa_figure_time(study, s, batch, prefix, r->canvas, err);
             fputs("</figure>\n", r->f);
         }
@@ -237,12 +239,10 @@ static void put_machines_compared(struct report *r)
 static const struct clsa_column quality_columns[] = {
     {"group", "group", CLSA_AS_GROUP},
     {"top_k", "top-k", CLSA_AS_COUNT},
-    {"hop1_right", "one hop right", CLSA_AS_COUNT},
-    {"hop1_asked", "asked", CLSA_AS_COUNT},
-    {"hop2_right", "two hops right", CLSA_AS_COUNT},
-    {"hop2_asked", "asked", CLSA_AS_COUNT},
+    {"hop1", "one hop right", CLSA_AS_TEXT},
+    {"hop2", "two hops right", CLSA_AS_TEXT},
     {"hop2_percent", "two hops %", CLSA_AS_TENTH},
-    {"hop2_points_vs_dense", "points vs dense", CLSA_AS_SIGNED},
+    {"hop2_points_vs_dense", "vs dense", CLSA_AS_SIGNED},
     {"bits_per_byte", "bits a byte", CLSA_AS_FOUR},
     {"bits_per_byte_vs_dense", "vs dense", CLSA_AS_FOUR_SIGNED},
     {"mass_covered", "mass covered", CLSA_AS_FOUR},
@@ -294,10 +294,10 @@ static const struct clsa_column error_columns[] = {
     {"implementation", "software", CLSA_AS_TEXT},
     {"op", "op", CLSA_AS_TEXT},
     {"points", "points", CLSA_AS_COUNT},
-    {"mean_error_percent", "mean |error| %", CLSA_AS_TENTH},
+    {"mean_error_percent", "mean %", CLSA_AS_TENTH},
     {"max_error_percent", "max %", CLSA_AS_TENTH},
     {"bias_percent", "bias %", CLSA_AS_SIGNED},
-    {"coverage_percent", "inside interval %", CLSA_AS_TENTH},
+    {"coverage_percent", "inside %", CLSA_AS_TENTH},
     {"measured_us", "measured", CLSA_AS_TIME},
     {"predicted_us", "predicted", CLSA_AS_TIME},
 };
@@ -308,14 +308,14 @@ static const struct clsa_column accuracy_columns[] = {
     {"implementation", "software", CLSA_AS_TEXT},
     {"rows_used", "rows", CLSA_AS_TEXT},
     {"rows", "number", CLSA_AS_COUNT},
-    {"mean_error_percent", "mean |error| %", CLSA_AS_TENTH},
+    {"mean_error_percent", "mean %", CLSA_AS_TENTH},
     {"median_error_percent", "median %", CLSA_AS_TENTH},
     {"p90_error_percent", "p90 %", CLSA_AS_TENTH},
     {"max_error_percent", "max %", CLSA_AS_TENTH},
     {"bias_percent", "bias %", CLSA_AS_SIGNED},
-    {"rank_correlation", "rank corr.", CLSA_AS_FOUR},
-    {"coverage_percent", "inside interval %", CLSA_AS_TENTH},
-    {"roofline_mean_error_percent", "roofline |error| %", CLSA_AS_TENTH},
+    {"rank_correlation", "rank", CLSA_AS_FOUR},
+    {"coverage_percent", "inside %", CLSA_AS_TENTH},
+    {"roofline_mean_error_percent", "roofline %", CLSA_AS_TENTH},
 };
 
 static const struct clsa_column routing_columns[] = {
@@ -383,7 +383,8 @@ static int put_measured(struct report *r, struct clsa_err *err)
         return CLSA_OK;
     clsa_page_section(r->f, "measured", "Predicted against measured");
     fputs("<p>Every measured time of the store that has a prediction of the same model, machine, "
-          "software, batch, context, group and op. Error is predicted over measured, less one.</p>\n"
+          "software, batch, context, group and op. Error is predicted over measured, less one; mean and max are of its "
+          "size; inside counts measured times within their 80 % interval.</p>\n"
           "<div class=\"figures\"><figure><figcaption><b>All pairs</b>Orange are whole steps, blue "
           "are ops; the shaded band is within 20 %, whiskers are 80 % intervals.</figcaption>\n",
           r->f);
@@ -404,9 +405,10 @@ static int put_sections(struct report *r, struct clsa_err *err)
         status = put_measured(r, err);
     if (!status)
         status = put_query(r, "accuracy", "accuracy", "How far predictions are off",
-                           "Tables of measurements held against predictions. Judged rows were not "
-                           "used in fitting any constant; the roofline is bytes over bandwidth or "
-                           "operations over peak, whichever is longer.",
+                           "Tables of measurements held against predictions: size of the error, its "
+                           "bias, rank correlation, and rows inside their 80 % interval. Judged rows "
+                           "were not used in fitting any constant; the roofline is bytes over "
+                           "bandwidth or operations over peak, whichever is longer.",
                            COLUMNS(accuracy_columns), err);
     if (!status)
         status = put_query(r, "routing", "routing", "What selections look like",

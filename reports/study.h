@@ -20,13 +20,18 @@ struct clsa_setting {
     const char *notes; /* "triton-own, closed form, top-k 2048, K/V shared" */
 };
 
+/* What it is about, and one or more sentences. */
+struct clsa_finding {
+    const char *subject, *text;
+};
+
 struct clsa_study {
     struct clsa_reader *reader;
     struct clsa_pool pool;
     struct clsa_rows steps, best, pairs, errors, quality;
     struct clsa_setting *settings;
     size_t n_settings;
-    const char **findings; /* sentences */
+    struct clsa_finding *findings;
     size_t n_findings;
 };
 

@@ -70,7 +70,9 @@ int clsa_report_terminal(struct clsa_reader *reader, FILE *stream, unsigned colu
         return status;
     columns = columns ? columns : 80;
     for (size_t i = 0; i < study.n_findings; i++)
-        put_wrapped(stream, study.findings[i], columns);
+        put_wrapped(stream,
+                    clsa_pool_printf(&study.pool, "%s: %s", study.findings[i].subject,
+                                     study.findings[i].text), columns);
     if (study.n_findings == 0)
         fputs("No finding: the store holds no point with two group sizes, and no evaluation.\n",
               stream);
