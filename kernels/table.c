@@ -103,9 +103,9 @@ const char *clsa_kernel_dtype_name(enum clsa_kernel_dtype dtype)
 size_t clsa_topk_scratch_bytes(size_t n, size_t k)
 {
     (void)k;
-    /* keys (or a sample of 4096) and positions of up to n candidates with a vector's overhang, and a
-     * table of 256 lane orders; the reference sorts n keys */
-    return (2 * (n + 256) + 4096) * sizeof(uint32_t) + 256 * sizeof(uint64_t);
+    /* keys (or a sample of 4096) and positions of up to n candidates with a vector's overhang; the
+     * reference sorts n keys */
+    return (2 * (n + 256) + 4096) * sizeof(uint32_t);
 }
 
 void clsa_rope_table(float *cos_table, float *sin_table, const int32_t *position, size_t tokens,

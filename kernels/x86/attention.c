@@ -283,8 +283,7 @@ static void attend(const struct query_rows *rows, const struct clsa_attn *a,
         size_t from[SCORE_ROWS], to[SCORE_ROWS];
 
         fetch(next, share);
-        clsa_x_dots(score, BLOCK_KEYS, rows->q + r, (const char *)b->k,
-                    (ptrdiff_t)(b->d * sizeof(float)), CLSA_KERNEL_F32, count, keys, a->d);
+        clsa_x_dots(score, BLOCK_KEYS, rows->q + r, b->k, (ptrdiff_t)b->d, count, keys, a->d);
         fetch(next, share);
         for (i = 0; i < count; i++) {
             size_t low = rows->low[r + i], high = rows->high[r + i];

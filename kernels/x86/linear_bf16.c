@@ -19,7 +19,6 @@ struct tile {
     ptrdiff_t ldy;
     const uint16_t *x; /* rounded rows, PITCH apart */
     const char *w[TILE_COLS];
-    ptrdiff_t ahead_bytes;
     size_t length, cols;
     int add;
 };
@@ -61,8 +60,6 @@ CLSA_INLINE void tile_run(const struct tile *t, const int rows)
         for (c = 0; c < TILE_COLS; c++) {
             __m512bh w = pairs(t->w[c] + 2 * l);
 
-            if (rows <= 2)
-                _mm_prefetch(t->w[c] + t->ahead_bytes + 2 * l, _MM_HINT_T0);
             CLSA_UNROLL
             for (r = 0; r < rows; r++)
                 acc[r][c] = _mm512_dpbf16_ps(acc[r][c], x[r], w);
@@ -137,7 +134,7 @@ void clsa_x_gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
         count = least(ROWS, m - i);
         for (from = 0; from < k; from += CLSA_X_RUN) {
             const char *base = (const char *)w->base + 2 * from;
-            struct tile t = {NULL, ldy, NULL, {NULL}, TILE_COLS * w->row_stride_bytes,
+            struct tile t = {NULL, ldy, NULL, {NULL},
                              least(k - from, CLSA_X_RUN), 0, from > 0};
 
             for (r = 0; r < count; r++)
@@ -169,7 +166,7 @@ void clsa_x_index_score_rounded(float *out, const float *q, const struct clsa_ro
         out[s] *= scale;
 }
 
-enum { INDEX_KEYS = 64, INDEX_HEADS = 24 };
+enum { INDEX_KEYS = 192, INDEX_HEADS = 48 };
 
 void clsa_x_index_score_heads_rounded(float *out, const float *q, const float *w,
                                       const struct clsa_rows *keys, size_t first, size_t count,

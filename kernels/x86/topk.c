@@ -110,126 +110,167 @@ struct work {
     int32_t *key;          /* keys of the candidates, aligned, VF_N beyond count writable */
     int32_t *at;           /* their positions, ascending */
     size_t count, room;
-#if !defined(__AVX512F__)
-    uint64_t *lanes;       /* [256] lane numbers, one a byte, of a mask's bits in order */
-#endif
 };
 
-/* Writes the chosen lanes, packed, at `to`; a whole vector may be written. */
-CLSA_INLINE void pack(const struct work *w, int32_t *to, vu v, unsigned mask)
+/* Appends base + i for every set bit i of mask, lowest first; returns the new end. Up to four places
+ * beyond it may be written. A few set bits are the rule, and their number is hard to predict: four
+ * are written whether there or not. */
+CLSA_INLINE int32_t *append(int32_t *to, uint64_t mask, int32_t base)
+{
+    int32_t *end = to + __builtin_popcountll(mask);
+    int i;
+
+    CLSA_UNROLL
+    for (i = 0; i < 4; i++) {
+        to[i] = base + (int32_t)__builtin_ctzll(mask | (uint64_t)1 << 63);
+        mask &= mask - 1;
+    }
+    for (to += 4; mask != 0; mask &= mask - 1)
+        *to++ = base + __builtin_ctzll(mask);
+    return end;
+}
+
+/* a + 1 in the lanes where key > low. */
+CLSA_INLINE vu count_greater(vu a, vu key, vu low)
 {
 #if defined(__AVX512F__)
-    (void)w;
-    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32((__mmask16)mask, v));
+    return _mm512_mask_add_epi32(a, _mm512_cmpgt_epi32_mask(key, low), a, _mm512_set1_epi32(1));
 #else
-    __m128i order = _mm_loadl_epi64((const __m128i *)(const void *)(w->lanes + mask));
-
-    _mm256_storeu_si256((__m256i *)(void *)to,
-                        _mm256_permutevar8x32_epi32(v, _mm256_cvtepu8_epi32(order)));
+    return _mm256_sub_epi32(a, _mm256_cmpgt_epi32(key, low));
 #endif
+}
+
+static size_t lanes_sum(vu a)
+{
+    int32_t lane[VF_N];
+    size_t sum = 0, i;
+
+    store_ints(lane, a);
+    for (i = 0; i < VF_N; i++)
+        sum += (size_t)lane[i];
+    return sum;
 }
 
 static size_t count_at_least(const int32_t *key, size_t count, int32_t t)
 {
-    vu low = ints(t - 1); /* t > INT_MIN always */
-    size_t n = 0, i;
+    vu low = ints(t - 1), n0 = ints(0), n1 = ints(0); /* t > INT_MIN always */
+    size_t i = 0;
 
-    for (i = 0; i < count; i += VF_N)
-        n += (size_t)__builtin_popcount(greater(load_keys(key + i), low));
-    return n;
+    for (; i + VF_N < count; i += 2 * VF_N) {
+        n0 = count_greater(n0, load_keys(key + i), low);
+        n1 = count_greater(n1, load_keys(key + i + VF_N), low);
+    }
+    if (i < count)
+        n0 = count_greater(n0, load_keys(key + i), low);
+    return lanes_sum(n0) + lanes_sum(n1);
 }
 
-/* The r-th largest of count keys, 1 <= r <= count: the largest t that r keys reach, by bisection
- * between the least and the greatest. Lanes beyond count are set to INT_MIN, below every key. */
-static int32_t order_statistic(int32_t *key, size_t count, size_t r)
+static void bounds(const int32_t *key, size_t count, int64_t *low, int64_t *high)
 {
-    int64_t low = INT_MAX, high = INT_MIN;
+    vu least = ints(INT_MAX), most = ints(INT_MIN);
+    int32_t a[VF_N], b[VF_N];
     size_t i;
+
+    for (i = 0; i + VF_N <= count; i += VF_N) {
+#if defined(__AVX512F__)
+        least = _mm512_min_epi32(least, load_keys(key + i));
+        most = _mm512_max_epi32(most, load_keys(key + i));
+#else
+        least = _mm256_min_epi32(least, load_keys(key + i));
+        most = _mm256_max_epi32(most, load_keys(key + i));
+#endif
+    }
+    store_ints(a, least);
+    store_ints(b, most);
+    *low = INT_MAX;
+    *high = INT_MIN;
+    for (i = count / VF_N * VF_N; i < count; i++) {
+        *low = key[i] < *low ? key[i] : *low;
+        *high = key[i] > *high ? key[i] : *high;
+    }
+    for (i = 0; i < VF_N; i++) {
+        *low = a[i] < *low ? a[i] : *low;
+        *high = b[i] > *high ? b[i] : *high;
+    }
+}
+
+/* A t that at least r keys reach, and no more than r + slack unless equal keys forbid it, by
+ * bisection between the least and the greatest key; *reach is how many do. 1 <= r <= count. Lanes
+ * beyond count are set to INT_MIN, below every key. */
+static int32_t order_statistic(int32_t *key, size_t count, size_t r, size_t slack, size_t *reach)
+{
+    int64_t low, high;
+    size_t i, n = count;
 
     for (i = count; i % VF_N != 0; i++)
         key[i] = INT_MIN;
-    for (i = 0; i < count; i++) {
-        low = key[i] < low ? key[i] : low;
-        high = key[i] > high ? key[i] : high;
-    }
-    while (low < high) {
+    bounds(key, count, &low, &high);
+    while (low < high && n > r + slack) {
         int64_t middle = low + (high - low + 1) / 2;
+        size_t above = count_at_least(key, count, (int32_t)middle);
 
-        if (count_at_least(key, count, (int32_t)middle) >= r)
+        if (above >= r) {
             low = middle;
-        else
+            n = above;
+        } else {
             high = middle - 1;
+        }
     }
+    *reach = n;
     return (int32_t)low;
 }
 
-/* Keeps the best k of the candidates, ties by position, packed into `to` (which may be w->at). */
+/* Keeps the best k of the candidates, ties by position, in `to` (which may be w->at), which holds k.
+ * Returns a key that all of them reach and that no more than k others of this list exceed. */
 static int32_t keep_best(struct work *w, size_t k, int32_t *to)
 {
-    size_t i, n = 0, ties;
-    int32_t t;
+    size_t i, reach, ties;
+    int32_t t, *end = to;
     vu tv;
 
-    for (i = 0; i < w->count; i += VF_N) {
-        if (w->count - i < VF_N) {
-            size_t j;
-
-            for (j = w->count; j < i + VF_N; j++)
-                w->at[j] = 0; /* a readable score; its key is replaced by INT_MIN */
-        }
+    for (i = w->count; i % VF_N != 0; i++)
+        w->at[i] = 0; /* a readable score; its key is replaced by INT_MIN */
+    for (i = 0; i < w->count; i += VF_N)
         store_ints(w->key + i, gather_keys(w->score, load_ints(w->at + i)));
-    }
-    t = order_statistic(w->key, w->count, k);
+    t = order_statistic(w->key, w->count, k, 0, &reach);
     tv = ints(t);
-    ties = k - (t == INT_MAX ? 0 : count_at_least(w->key, w->count, t + 1));
+    /* more than k reach t: then t is the k-th key itself, and only the first equals are taken */
+    ties = reach == k ? k : k - (t == INT_MAX ? 0 : count_at_least(w->key, w->count, t + 1));
     for (i = 0; i < w->count; i += VF_N) {
-        vu key = load_keys(w->key + i), at = load_ints(w->at + i);
-        unsigned above = greater(key, tv), same = equal(key, tv), chosen;
+        vu key = load_keys(w->key + i);
+        unsigned same = equal(key, tv), chosen;
 
+        if (ties == 0)
+            same = 0;
         while ((size_t)__builtin_popcount(same) > ties)
             same &= ~(1u << (31 - __builtin_clz(same))); /* the highest position leaves */
         ties -= (size_t)__builtin_popcount(same);
-        chosen = above | same;
-        if (k - n >= VF_N) {
-            pack(w, to + n, at, chosen);
-        } else { /* `to` may end at k */
-            int32_t last[VF_N];
-
-            pack(w, last, at, chosen);
-            memcpy(to + n, last, (size_t)__builtin_popcount(chosen) * sizeof *last);
-        }
-        n += (size_t)__builtin_popcount(chosen);
+        for (chosen = greater(key, tv) | same; chosen != 0; chosen &= chosen - 1)
+            *end++ = w->at[i + (size_t)__builtin_ctz(chosen)];
     }
-    w->count = n;
+    w->count = k;
     return t;
 }
 
 CLSA_INLINE void scan(struct work *w, size_t from, size_t to, float threshold, const int strictly)
 {
+    int32_t *end = w->at + w->count;
     vf t = vf_set1(threshold);
-    size_t i = from, n = w->count;
-#if defined(__AVX512F__)
-    vu at = _mm512_add_epi32(ints((int32_t)from), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-                                                                    11, 12, 13, 14, 15));
-#else
-    vu at = _mm256_add_epi32(ints((int32_t)from), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-#endif
+    size_t i = from;
 
-    for (; i + VF_N <= to; i += VF_N) {
-        unsigned mask = reaches(vf_load(w->score + i), t, strictly);
+    for (; i + 64 <= to; i += 64) {
+        uint64_t mask = 0;
+        size_t c;
 
-        pack(w, w->at + n, at, mask);
-        n += (unsigned)__builtin_popcount(mask);
-#if defined(__AVX512F__)
-        at = _mm512_add_epi32(at, ints(VF_N));
-#else
-        at = _mm256_add_epi32(at, ints(VF_N));
-#endif
+        CLSA_UNROLL
+        for (c = 0; c < 64; c += VF_N)
+            mask |= (uint64_t)reaches(vf_load(w->score + i + c), t, strictly) << c;
+        end = append(end, mask, (int32_t)i);
     }
     for (; i < to; i++)
         if (strictly ? !(w->score[i] <= threshold) : !(w->score[i] < threshold))
-            w->at[n++] = (int32_t)i;
-    w->count = n;
+            *end++ = (int32_t)i;
+    w->count = (size_t)(end - w->at);
 }
 
 /* The float whose key is t; the highest keys (NaN) give +Inf, which NaN still passes. */
@@ -280,12 +321,12 @@ static float sampled_threshold(const struct work *w, size_t n, size_t k)
 {
     size_t g, i, stride = (n - 16) / (SAMPLE_GROUPS - 1);
     double expected = (double)k * SAMPLE / (double)n;
-    size_t r = (size_t)(expected + 4 * sqrt(expected)) + 4;
+    size_t r = (size_t)(expected + 4 * sqrt(expected)) + 4, reach;
 
     for (g = 0; g < SAMPLE_GROUPS; g++)
         for (i = 0; i < 16; i += VF_N)
             store_ints(w->key + g * 16 + i, keys_of(vf_load(w->score + g * stride + i)));
-    return score_of(order_statistic(w->key, SAMPLE, r));
+    return score_of(order_statistic(w->key, SAMPLE, r, r / 8, &reach));
 }
 
 size_t clsa_x_topk(int32_t *out, const float *score, size_t n, size_t k, void *scratch)
@@ -296,17 +337,11 @@ size_t clsa_x_topk(int32_t *out, const float *score, size_t n, size_t k, void *s
     k = least(k, n);
     if (k == 0)
         return 0;
-    room = least(n, 4 * k + 8192);
-    /* scratch: keys of the candidates (or the sample), positions, and avx2's table */
+    room = least(n, 2 * k + 4096);
+    /* scratch: keys of the candidates (or the sample), then positions */
     w.key = scratch;
     w.at = w.key + (room > SAMPLE ? room : SAMPLE) / PAD * PAD + 2 * PAD;
     w.room = room;
-#if !defined(__AVX512F__)
-    w.lanes = (uint64_t *)(void *)(w.at + room / PAD * PAD + 2 * PAD);
-    w.lanes[0] = 0;
-    for (unsigned m = 1; m < 256; m++) /* lowest lane first, then the lanes of the rest */
-        w.lanes[m] = w.lanes[m & (m - 1)] << 8 | (uint64_t)__builtin_ctz(m);
-#endif
     if (n >= 4 * SAMPLE && k <= n / 8) {
         collect(&w, n, k, sampled_threshold(&w, n, k));
         if (w.count < k)

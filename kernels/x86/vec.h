@@ -158,6 +158,41 @@ CLSA_INLINE vf vf_load_bf16_n(const void *p, size_t n)
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
+/* 2 VF_N bfloat16 values: those at even places and those at odd places. Cheaper than widening in
+ * order, because nothing moves between lanes. */
+CLSA_INLINE void vf_pair(__m512i v, vf *even, vf *odd)
+{
+    *even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+    *odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000u)));
+}
+
+CLSA_INLINE void vf_load_pair(const void *p, vf *even, vf *odd)
+{
+    vf_pair(_mm512_loadu_si512(p), even, odd);
+}
+
+CLSA_INLINE void vf_load_pair_n(const void *p, size_t n, vf *even, vf *odd)
+{
+    vf_pair(_mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p), even, odd);
+}
+
+/* 2 VF_N floats a, b in order to even and odd places, and back. */
+CLSA_INLINE void vf_split(vf a, vf b, vf *even, vf *odd)
+{
+    __m512i at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+
+    *even = _mm512_permutex2var_ps(a, at, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(at, _mm512_set1_epi32(1)), b);
+}
+
+CLSA_INLINE void vf_join(vf even, vf odd, vf *a, vf *b)
+{
+    __m512i at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+
+    *a = _mm512_permutex2var_ps(even, at, odd);
+    *b = _mm512_permutex2var_ps(even, _mm512_add_epi32(at, _mm512_set1_epi32(8)), odd);
+}
+
 CLSA_INLINE vf vf_load_f16(const void *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
@@ -357,6 +392,42 @@ CLSA_INLINE vf vf_load_bf16_n(const void *p, size_t n)
     __m256i wide = _mm256_cvtepu16_epi32(vf_load_half_n(p, n));
 
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+CLSA_INLINE void vf_pair(__m256i v, vf *even, vf *odd)
+{
+    *even = _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
+    *odd = _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32((int)0xffff0000u)));
+}
+
+CLSA_INLINE void vf_load_pair(const void *p, vf *even, vf *odd)
+{
+    vf_pair(_mm256_loadu_si256((const __m256i *)p), even, odd);
+}
+
+CLSA_INLINE void vf_load_pair_n(const void *p, size_t n, vf *even, vf *odd)
+{
+    uint16_t lanes[16] = {0};
+
+    memcpy(lanes, p, 2 * n);
+    vf_load_pair(lanes, even, odd);
+}
+
+CLSA_INLINE void vf_split(vf a, vf b, vf *even, vf *odd)
+{
+    __m256d e = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    __m256d o = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+
+    *even = _mm256_castpd_ps(_mm256_permute4x64_pd(e, 0xd8));
+    *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(o, 0xd8));
+}
+
+CLSA_INLINE void vf_join(vf even, vf odd, vf *a, vf *b)
+{
+    vf low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
 }
 
 CLSA_INLINE vf vf_load_f16(const void *p)

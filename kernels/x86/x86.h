@@ -53,12 +53,10 @@ void clsa_x_row_to_f32(float *dst, const char *row, enum clsa_kernel_dtype dtype
                        size_t padded);
 
 /* y[i*ldy + j] = x[i] . row j of w, for m rows given by pointers; j < n. The order of additions is
- * gemm's: one chain of VF_N lanes over each run of CLSA_X_RUN values of k, lanes joined by vf_sum4,
- * runs added in order. */
+ * that of tile.h over runs of CLSA_X_RUN values of k, the runs added in order. */
 enum { CLSA_X_RUN = 1024 };
-void clsa_x_dots(float *y, ptrdiff_t ldy, const float *const *x, const char *w,
-                 ptrdiff_t w_stride_bytes, enum clsa_kernel_dtype dtype, size_t m, size_t n,
-                 size_t k);
+void clsa_x_dots(float *y, ptrdiff_t ldy, const float *const *x, const float *w, ptrdiff_t ldw,
+                 size_t m, size_t n, size_t k);
 
 void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
                  size_t m, size_t n, size_t k);
