@@ -33,7 +33,8 @@ static void put_number(struct writing *w, const char *parameter, double value, c
                        const char *source)
 {
     char text[40];
-    snprintf(text, sizeof text, "%.6g", value);
+    /* sizes are whole numbers and stay exact */
+    snprintf(text, sizeof text, value == floor(value) && value < 1e15 ? "%.0f" : "%.6g", value);
     put(w, parameter, text, unit, source);
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "sim/base/file.h"
+#include "sim/base/log.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
 
@@ -18,9 +19,12 @@ static int list_room(struct clsa_printer *printer, const char *room, const char 
         char about[192] = "";
         if (kind[0] == 'm') {
             struct clsa_machine m;
-            status = clsa_machine_read(names[i], NULL, 0, &m, err);
-            if (status)
-                break;
+            if (clsa_machine_read(names[i], NULL, 0, &m, err)) {
+                /* one broken file must not hide the others */
+                clsa_error("%s", err->text);
+                err->text[0] = '\0';
+                continue;
+            }
             what = m.kind == CLSA_MACHINE_GPU ? "gpu" : "cpu";
             snprintf(about, sizeof about, "%s", m.title);
             clsa_machine_destroy(&m);
