@@ -15,9 +15,11 @@ static double min2(double a, double b)
     return a < b ? a : b;
 }
 
+/* ceil(a / b) of values below 2^63, inlined: a plan asks some hundred times a product. */
 static double ceil_div(double a, double b)
 {
-    return ceil(a / b);
+    const double ratio = a / b, whole = (double)(int64_t)ratio;
+    return whole < ratio ? whole + 1 : whole;
 }
 
 /* Tiles are (rows of one operand) x (rows of the other); either operand may take either side, as the
@@ -137,6 +139,10 @@ static void try_tile(const struct costs *c, const struct clsa_gemm_shape *s, uin
     const double tiles = (double)s->groups * ceil_div((double)s->m, tile_m) *
                          ceil_div((double)s->n, tile_n);
     const uint32_t k_steps = (uint32_t)min2(ceil_div((double)s->k, c->tile_k), 1e6);
+    /* Padded work at the full rate on all SMs already takes longer. */
+    const double work = 2.0 * tile_m * tile_n * c->tile_k * k_steps * tiles;
+    if (best->tile_m && work / (c->tensor_rate * c->sms) > best->seconds)
+        return;
     const uint32_t limit = c->split_max < k_steps ? c->split_max : k_steps;
     const uint32_t fill = tiles < c->sms ? (uint32_t)(c->sms / tiles) : 1;
     const uint32_t splits[] = {1, 2, 3, fill / 2, fill, 2 * fill, limit};
