@@ -165,7 +165,7 @@ static int check_tensors(struct clsa_trace_validator *v, const struct clsa_step 
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct clsa_tensor *t = &s->tensors[i];
         v->order[i] = t;
-        if (t->bytes == 0 || t->name[0] == '\0')
+        if ((t->bytes == 0 && is_kept(t)) || t->name[0] == '\0')
             find(v, "tensor-empty", "tensor %" PRIu32 " (%s) has no bytes or no name", i, t->name);
         if (t->address % 256 || t->address == 0)
             find(v, "tensor-align", "%s is at 0x%" PRIx64, t->name, t->address);
@@ -400,7 +400,8 @@ static void check_scalars(struct clsa_trace_validator *v, const struct clsa_step
                  s->queries[q].keys);
             break;
         }
-    if ((s->n_sets > 0) != (s->group > 0) || (s->n_sets > 0 && s->top_k == 0))
+    if ((s->n_sets > 0) != (s->group > 0 && s->n_queries > 0) ||
+        (s->n_sets > 0 && s->top_k == 0))
         find(v, "group", "group %" PRIu32 " with %" PRIu32 " selections a query and top-k %" PRIu32,
              s->group, s->n_sets, s->top_k);
 }

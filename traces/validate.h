@@ -2,12 +2,14 @@
  * (traces/bounds.h); this holds it against what a step is. Every test trace goes through it.
  *
  * Rules, each named in what it prints:
- *   tensor-empty     a tensor has bytes and a name that no other tensor of the table has
+ *   tensor-empty     a tensor has a name that no other of the table has; weights and caches have
+ *                    bytes
  *   tensor-align     its address is a multiple of 256, not 0
  *   tensor-overlap   no two tensors share an address
  *   tensor-moved     weights and caches keep address and size from step to step
  *   phase            decode brings one token a sequence; queries see one of the new tokens
- *   group            selections a query exist exactly when layers share an index, with a top-k
+ *   group            a step with queries makes selections exactly when layers share an index; then it
+ *                    has a top-k
  *   rows             an op works on the rows of its step (grouped expert products may have more)
  *   shape            a product has a weight of its dtype and size; attention has heads that divide
  *   axis             selected rows need an index set, table rows a table, new rows a cache

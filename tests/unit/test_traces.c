@@ -530,7 +530,7 @@ START_TEST(each_rule_catches_its_fault)
         change;                           \
         must_find(&m, rule, #change);     \
     } while (0)
-    FAULT("tensor-empty", m.tensors[9].bytes = 0);
+    FAULT("tensor-empty", m.tensors[2].bytes = 0);
     FAULT("tensor-empty", strcpy(m.tensors[5].name, m.tensors[4].name));
     FAULT("tensor-align", m.tensors[9].address += 8);
     FAULT("tensor-overlap", m.tensors[4].address = m.tensors[3].address);
