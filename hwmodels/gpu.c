@@ -92,15 +92,22 @@ double clsa_gpu_l1_kept(const struct clsa_machine *machine, const struct clsa_gp
     return min2(1, max2(0, (1.05 * size - held) / (0.1 * size)));
 }
 
-double clsa_gpu_l2_kept(const struct clsa_machine *machine, double distance_bytes)
+void clsa_gpu_l2_edges(const struct clsa_machine *machine, double *all, double *none)
 {
     /* With P partitions a line that SMs of several parts read is held in each. Data read by every SM
      * fits once a partition, data read by one side fits once: the middle of the two, size * (1 + 1/P)
      * / 2, is where a sweep over a growing buffer stops to hit (measured on H100: all hits at 0.64 of
-     * the size, none at 0.96; silicon: h100_own_micro read). The edge is blurred by hashed sets. */
+     * the size, none at 0.96; h100_own_micro.csv, read). The edge is blurred by hashed sets. */
     const double middle = machine->l2_size * (0.5 + 0.5 / machine->l2_partitions);
-    const double from = 0.88 * middle, to = min2(machine->l2_size, 1.2 * middle);
-    return min2(1, max2(0, (to - distance_bytes) / (to - from)));
+    *all = 0.88 * middle;
+    *none = min2(machine->l2_size, 1.2 * middle);
+}
+
+double clsa_gpu_l2_kept(const struct clsa_machine *machine, double distance_bytes)
+{
+    double all, none;
+    clsa_gpu_l2_edges(machine, &all, &none);
+    return min2(1, max2(0, (none - distance_bytes) / (none - all)));
 }
 
 struct rates {

@@ -122,6 +122,8 @@ double clsa_gpu_l1_kept(const struct clsa_machine *machine, const struct clsa_gp
  * use: 1 up to the size of a partition pair without duplication, falling to 0 as duplication of lines
  * in both partitions ends. */
 double clsa_gpu_l2_kept(const struct clsa_machine *machine, double distance_bytes);
+/* The largest distance at which all is kept and the least at which nothing is. */
+void clsa_gpu_l2_edges(const struct clsa_machine *machine, double *all, double *none);
 /* Latency of a load by where it is answered, seconds: mean over near and far L2. */
 double clsa_gpu_l2_latency(const struct clsa_machine *machine);
 /* Matrix rate of a dtype on one SM, FLOP/s; 0 when the machine has none (bf16 stands in for f16). */

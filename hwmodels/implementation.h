@@ -73,7 +73,27 @@ struct clsa_op;
     X(LAUNCHES, "launches", COUNT, 1, 1, 1000, NULL, "kernels of a multi-kernel method in all")    \
     X(COPY_PLAIN, "copy_plain", CYCLES, 0, 0, 1e6, NULL,                                           \
       "prologue of the copy of q before attention where q is contiguous; 0: no copy")              \
-    X(COPY_STRIDED, "copy_strided", CYCLES, 0, 0, 1e6, NULL, "the same where q is strided")
+    X(COPY_STRIDED, "copy_strided", CYCLES, 0, 0, 1e6, NULL, "the same where q is strided")        \
+    /* how far predictions are off (sim/replay/interval.h) */                                      \
+    X(INTERVAL_LOW, "interval_low", COUNT, -0.25, -0.95, 0, NULL,                                  \
+      "a tenth of measured times lies below predicted * (1 + this)")                               \
+    X(INTERVAL_HIGH, "interval_high", COUNT, 0.35, 0, 10, NULL,                                    \
+      "a tenth of measured times lies above predicted * (1 + this)")                               \
+    X(MEASURED_LEAST, "measured_least", SECONDS, 0, 0, 1e3, NULL, "shortest time measured")        \
+    X(MEASURED_MOST, "measured_most", SECONDS, 1e3, 0, 1e6, NULL, "longest time measured")         \
+    X(INTERVAL_DOUBLING, "interval_doubling", COUNT, 0.15, 0, 10, NULL,                            \
+      "widening for every doubling beyond the times measured, part of the width")                  \
+    X(INTERVAL_MACHINE, "interval_machine", COUNT, 0.15, 0, 10, NULL,                              \
+      "widening in log of time for a machine at distance 1 from the one measured")                 \
+    X(INTERVAL_SHARED, "interval_shared", COUNT, 0.2, 0, 1, NULL,                                  \
+      "part of the errors' variance that all ops of a step have in common")                        \
+    X(REFERENCE_CLOCK, "reference_clock", HZ, 0, 0, 1e13, NULL,                                    \
+      "machine that was measured: sm.count * sm.clock, or core.count * core.clock; 0: none was")   \
+    X(REFERENCE_COMPUTE, "reference_compute", FLOPS, 0, 0, 1e18, NULL,                             \
+      "its tensor.bf16, or vector.fp32 of a CPU")                                                  \
+    X(REFERENCE_BANDWIDTH, "reference_bandwidth", BYTES_PER_S, 0, 0, 1e16, NULL,                   \
+      "its dram.bandwidth")                                                                        \
+    X(REFERENCE_CACHE, "reference_cache", BYTES, 0, 0, 1e13, NULL, "its l2.size (l3.size of a CPU)")
 
 /* All methods that some mapping knows; the mapping of an op kind says which it accepts. */
 #define CLSA_IMPL_METHODS                                                                          \

@@ -1,11 +1,15 @@
+/* Ops that differ only in layer and addresses form a class: a class is mapped to kernels once, and
+ * timed again only when memory answers it differently from the time before. */
 #include "sim/replay/closed.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "hwmodels/cpu.h"
 #include "hwmodels/gpu.h"
 #include "sim/base/alloc.h"
+#include "sim/replay/interval.h"
 #include "sim/replay/map.h"
 #include "sim/replay/map_cpu.h"
 #include "sim/replay/reuse.h"
@@ -42,28 +46,15 @@ void clsa_prediction_destroy(struct clsa_prediction *prediction)
     memset(prediction, 0, sizeof *prediction);
 }
 
-/* Part of an operand that L2 still holds; moves the clock. */
-static double touch(const struct clsa_machine *m, const struct clsa_op *op,
-                    const struct clsa_operand *operand, double bytes, struct clsa_distances *reuse)
+void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
+                         const double *found, struct clsa_gpu_service *out)
 {
-    const double found = clsa_gpu_l2_kept(m, clsa_distances_distance(reuse, op, operand, bytes));
-    clsa_distances_touch(reuse, op, operand, bytes * (1 - found));
-    return found;
-}
-
-/* What memory answers a kernel of an op, from the reuse distances of its streams. */
-static void gpu_service(const struct clsa_machine *m, const struct clsa_op *op,
-                        const struct clsa_gpu_kernel *k, struct clsa_distances *reuse,
-                        struct clsa_gpu_service *out)
-{
+    const struct clsa_machine *m = machine;
     memset(out, 0, sizeof *out);
-    double slow = 0; /* seconds of DRAM at the streaming rate over its efficiency */
+    double slow = 0; /* missed bytes over their rows' efficiency */
     double l1_hits = 0;
     for (unsigned i = 0; i < k->n_streams; i++) {
         const struct clsa_gpu_stream *s = &k->streams[i];
-        double found = 1;
-        if (s->operand != CLSA_GPU_SCRATCH)
-            found = touch(m, op, &op->operands[s->operand], s->unique_bytes, reuse);
         if (s->write) {
             out->write_bytes += s->total_bytes;
             continue;
@@ -74,10 +65,11 @@ static void gpu_service(const struct clsa_machine *m, const struct clsa_op *op,
             asked -= again * clsa_gpu_l1_kept(m, k, s->block_bytes);
             l1_hits += s->total_bytes - asked;
         }
-        double missed = s->unique_bytes * (1 - found);
+        double missed = s->unique_bytes * (1 - found[i]);
         /* Every later pass comes back to a line after all blocks' bytes went by. */
         if (s->block_passes > 1)
             missed += (asked - s->unique_bytes) * (1 - clsa_gpu_l2_kept(m, s->unique_bytes));
+        missed = fmin(fmax(missed, 0), asked);
         const double efficiency =
             s->pattern == CLSA_ROWS ? clsa_gpu_row_efficiency(m, s->row_bytes) : 1;
         out->l1_bytes += s->total_bytes;
@@ -90,15 +82,12 @@ static void gpu_service(const struct clsa_machine *m, const struct clsa_op *op,
     out->dram_write_bytes =
         out->write_bytes * (1 - clsa_gpu_l2_kept(m, out->dram_bytes + out->write_bytes));
     const double l2 = clsa_gpu_l2_latency(m);
-    const double asked = out->l1_bytes;
-    if (asked > 0) {
-        const double dram = out->dram_bytes < out->l2_bytes ? out->dram_bytes : out->l2_bytes;
-        out->latency_s = (l1_hits * m->l1_latency / m->sm_clock + (out->l2_bytes - dram) * l2 +
-                          dram * m->dram_latency) /
-                         (l1_hits + out->l2_bytes);
-    } else {
-        out->latency_s = l2;
-    }
+    const double answered = l1_hits + out->l2_bytes;
+    out->latency_s = answered > 0 ? (l1_hits * m->l1_latency / m->sm_clock +
+                                     (out->l2_bytes - out->dram_bytes) * l2 +
+                                     out->dram_bytes * m->dram_latency) /
+                                        answered
+                                  : l2;
 }
 
 static uint64_t picoseconds(double seconds)
@@ -106,131 +95,377 @@ static uint64_t picoseconds(double seconds)
     return seconds > 0 ? (uint64_t)(seconds * 1e12 + 0.5) : 0;
 }
 
-static int price_gpu(const struct clsa_closed_request *r, const struct clsa_op *op,
-                     struct clsa_distances *reuse, struct clsa_op_prediction *out,
-                     struct clsa_err *err)
+/* What a class's last timing came to. */
+struct outcome {
+    double seconds;
+    double l1, l2, dram;
+    uint32_t launches;
+    uint8_t bound;
+};
+
+/* Ops of equal shape. */
+struct op_class {
+    const struct clsa_op *op;        /* the first of them */
+    struct clsa_gpu_kernel *kernels; /* GPU */
+    struct clsa_cpu_call call;       /* CPU */
+    unsigned n_kernels, n_found;
+    double *found, *before;          /* parts found by stream: now, and when `last` was timed */
+    bool timed;
+    struct outcome last;
+    double seconds, count;           /* of the walk, for the interval */
+    double below, above;             /* widths of the interval as parts of the time */
+};
+
+#define CLASSES 1024 /* slots; a plan has tens of classes */
+
+struct pricing {
+    const struct clsa_closed_request *r;
+    struct clsa_distances distances;
+    double l2_all, l2_none; /* reuse distances that L2 keeps wholly, and not at all */
+    struct op_class *classes;
+    size_t n_classes, room;
+    uint16_t index[CLASSES]; /* hash to class + 1 */
+    uint16_t *of_op;         /* class of each op, UINT16_MAX where not known yet */
+    struct clsa_err *err;
+};
+
+static void pricing_destroy(struct pricing *p)
 {
-    struct clsa_kernel_list list;
-    const int status = clsa_map_op(r->step, op, r->machine, r->impl, &list, err);
-    if (status)
-        return status;
-    double seconds = 0, longest = 0, l1 = 0, l2 = 0, dram = 0;
-    for (unsigned i = 0; i < list.n; i++) {
-        const struct clsa_gpu_kernel *k = &list.kernels[i];
-        struct clsa_gpu_service service;
-        struct clsa_gpu_time time;
-        double whole = 0;
-        /* Equal launches find what the first one left in the caches. */
-        for (uint32_t n = 0; n < k->repeat; n++) {
-            const double times = n ? k->repeat - 1 : 1;
-            gpu_service(r->machine, op, k, reuse, &service);
-            clsa_gpu_kernel_time(r->machine, k, &service, &time);
-            whole += times * time.seconds;
-            l1 += times * (service.l1_bytes + service.write_bytes);
-            l2 += times * (service.l2_bytes + service.write_bytes);
-            dram += times * (service.dram_bytes + service.dram_write_bytes);
-            if (n)
-                break;
-        }
-        if (whole > longest) {
-            longest = whole;
-            out->bound = (uint8_t)time.bound;
-        }
-        seconds += whole;
-        out->launches += k->repeat;
+    for (size_t i = 0; i < p->n_classes; i++) {
+        free(p->classes[i].kernels);
+        free(p->classes[i].found);
     }
-    out->ps = picoseconds(seconds);
-    out->l1_bytes = (uint64_t)l1;
-    out->l2_bytes = (uint64_t)l2;
-    out->dram_bytes = (uint64_t)dram;
+    free(p->classes);
+    free(p->of_op);
+    clsa_distances_destroy(&p->distances);
+}
+
+/* All that mapping may look at, but layer, set and addresses. */
+static bool same_shape(const struct clsa_op *a, const struct clsa_op *b)
+{
+    if (a->kind != b->kind || a->role != b->role || a->weight_dtype != b->weight_dtype ||
+        a->input_dtype != b->input_dtype || a->over_queries != b->over_queries || a->m != b->m ||
+        a->n != b->n || a->k != b->k || a->heads != b->heads || a->kv_heads != b->kv_heads ||
+        a->head_dim != b->head_dim || a->value_dim != b->value_dim || a->window != b->window ||
+        a->topk != b->topk || a->flops != b->flops || a->n_operands != b->n_operands)
+        return false;
+    for (uint32_t i = 0; i < a->n_operands; i++) {
+        const struct clsa_operand *x = &a->operands[i], *y = &b->operands[i];
+        if (x->axis != y->axis || x->access != y->access || x->row_bytes != y->row_bytes ||
+            x->row_stride != y->row_stride || (x->head_stride != 0) != (y->head_stride != 0))
+            return false;
+    }
+    return true;
+}
+
+static uint64_t shape_hash(const struct clsa_op *op)
+{
+    uint64_t h = (uint64_t)op->kind | (uint64_t)op->role << 16 | (uint64_t)op->over_queries << 32;
+    const uint64_t parts[] = {op->m, op->n, op->k, op->flops, op->heads, op->topk};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        h = (h ^ parts[i]) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    return h;
+}
+
+static int class_init(struct pricing *p, struct op_class *c, const struct clsa_op *op)
+{
+    const struct clsa_closed_request *r = p->r;
+    memset(c, 0, sizeof *c);
+    c->op = op;
+    if (r->machine->kind == CLSA_MACHINE_CPU) {
+        clsa_map_cpu(r->step, op, r->machine, r->impl, &c->call);
+        c->n_found = 2 * c->call.n_streams;
+    } else {
+        struct clsa_kernel_list list;
+        const int status = clsa_map_op(r->step, op, r->machine, r->impl, &list, p->err);
+        if (status)
+            return status;
+        c->n_kernels = list.n;
+        c->kernels = clsa_malloc(list.n + (size_t)1, sizeof *c->kernels);
+        if (!c->kernels)
+            return CLSA_ENOMEM;
+        memcpy(c->kernels, list.kernels, list.n * sizeof *c->kernels);
+        /* A repeated kernel has a first launch and the ones after it. */
+        for (unsigned i = 0; i < list.n; i++)
+            c->n_found += list.kernels[i].n_streams * (list.kernels[i].repeat > 1 ? 2 : 1);
+    }
+    c->found = clsa_malloc(2 * (c->n_found + (size_t)1), sizeof *c->found);
+    if (!c->found) {
+        free(c->kernels);
+        return CLSA_ENOMEM;
+    }
+    c->before = c->found + c->n_found;
     return 0;
 }
 
-static void price_cpu(const struct clsa_closed_request *r, const struct clsa_op *op,
-                      struct clsa_distances *distances, struct clsa_op_prediction *out)
+static int find_class(struct pricing *p, size_t i, struct op_class **out)
 {
-    struct clsa_cpu_call call;
-    struct clsa_cpu_time time;
-    clsa_map_cpu(r->step, op, r->machine, r->impl, &call);
-    if (call.parts <= 0)
-        return;
-    for (unsigned i = 0; i < call.n_streams; i++) {
-        struct clsa_cpu_stream *s = &call.streams[i];
-        const struct clsa_operand *operand = &op->operands[s->operand];
-        s->distance = clsa_distances_distance(distances, op, operand, s->bytes);
-        /* The clock counts what came into the last level from memory. */
-        const double size = r->machine->l3_size > 0 ? r->machine->l3_size : r->machine->l2_size;
-        clsa_distances_touch(distances, op, operand, s->bytes * (1 - clsa_cpu_kept(s->distance, size)));
+    const struct clsa_op *op = &p->r->step->ops[i];
+    if (p->of_op[i] != UINT16_MAX) {
+        *out = &p->classes[p->of_op[i]];
+        return 0;
     }
-    clsa_cpu_call_time(r->machine, &call, r->threads, &time);
-    out->ps = picoseconds(time.seconds);
-    out->launches = 1;
-    out->l1_bytes = (uint64_t)time.l1_bytes;
-    out->l2_bytes = (uint64_t)time.l2_bytes;
-    out->dram_bytes = (uint64_t)time.dram_bytes;
-    out->bound = time.memory_bound ? CLSA_BOUND_DRAM : CLSA_BOUND_VECTOR;
+    size_t slot = shape_hash(op) % CLASSES;
+    while (p->index[slot] && !same_shape(p->classes[p->index[slot] - 1].op, op))
+        slot = (slot + 1) % CLASSES;
+    if (!p->index[slot]) {
+        if (p->n_classes == CLASSES - 1)
+            return clsa_fail(p->err, CLSA_ELIMIT, "a step of more than %d different ops",
+                             CLASSES - 1);
+        if (p->n_classes == p->room) {
+            const size_t room = 2 * p->room + 32;
+            struct op_class *grown = clsa_realloc(p->classes, room, sizeof *grown);
+            if (!grown)
+                return CLSA_ENOMEM;
+            p->classes = grown;
+            p->room = room;
+        }
+        const int status = class_init(p, &p->classes[p->n_classes], op);
+        if (status)
+            return status;
+        p->index[slot] = (uint16_t)++p->n_classes;
+    }
+    p->of_op[i] = (uint16_t)(p->index[slot] - 1);
+    *out = &p->classes[p->of_op[i]];
+    return 0;
+}
+
+/* Part of `bytes` of an operand that L2 still holds; touches it. */
+static int touch(struct pricing *p, const struct clsa_op *op, const struct clsa_operand *operand,
+                 double bytes, double *found)
+{
+    double *touched = clsa_distances_find(&p->distances, op, operand);
+    if (!touched)
+        return CLSA_ENOMEM;
+    const double distance = p->distances.clock - *touched + bytes;
+    *found = distance <= p->l2_all    ? 1
+             : distance >= p->l2_none ? 0
+                                      : clsa_gpu_l2_kept(p->r->machine, distance);
+    p->distances.clock += bytes * (1 - *found);
+    *touched = p->distances.clock;
+    return 0;
+}
+
+static int find_gpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
+{
+    double *found = c->found;
+    for (unsigned i = 0; i < c->n_kernels; i++) {
+        const struct clsa_gpu_kernel *k = &c->kernels[i];
+        for (unsigned again = 0; again < (k->repeat > 1 ? 2 : 1); again++)
+            for (unsigned s = 0; s < k->n_streams; s++, found++) {
+                *found = 1;
+                if (k->streams[s].operand == CLSA_GPU_SCRATCH)
+                    continue;
+                const int status = touch(p, op, &op->operands[k->streams[s].operand],
+                                         k->streams[s].unique_bytes, found);
+                if (status)
+                    return status;
+            }
+    }
+    return 0;
+}
+
+static void time_gpu(const struct pricing *p, struct op_class *c)
+{
+    const double *found = c->found;
+    double longest = 0;
+    c->last = (struct outcome){0};
+    for (unsigned i = 0; i < c->n_kernels; i++) {
+        const struct clsa_gpu_kernel *k = &c->kernels[i];
+        struct clsa_gpu_service service;
+        struct clsa_gpu_time time;
+        double whole = 0;
+        for (unsigned again = 0; again < (k->repeat > 1 ? 2 : 1); again++) {
+            const double times = again ? k->repeat - 1 : 1;
+            clsa_closed_service(p->r->machine, k, found, &service);
+            clsa_gpu_kernel_time(p->r->machine, k, &service, &time);
+            whole += times * time.seconds;
+            c->last.l1 += times * (service.l1_bytes + service.write_bytes);
+            c->last.l2 += times * (service.l2_bytes + service.write_bytes);
+            c->last.dram += times * (service.dram_bytes + service.dram_write_bytes);
+            found += k->n_streams;
+        }
+        if (whole > longest) {
+            longest = whole;
+            c->last.bound = (uint8_t)time.bound;
+        }
+        c->last.seconds += whole;
+        c->last.launches += k->repeat;
+    }
+}
+
+/* On a CPU what is found is the distance itself, which several levels judge. The clock counts what
+ * came into the last level from memory. */
+static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
+{
+    const struct clsa_machine *m = p->r->machine;
+    const double size = m->l3_size > 0 ? m->l3_size : m->l2_size;
+    for (unsigned i = 0; i < c->call.n_streams; i++) {
+        struct clsa_cpu_stream *s = &c->call.streams[i];
+        double *touched = clsa_distances_find(&p->distances, op, &op->operands[s->operand]);
+        if (!touched)
+            return CLSA_ENOMEM;
+        s->distance = p->distances.clock - *touched + s->bytes;
+        c->found[2 * i] = s->distance;
+        c->found[2 * i + 1] = 0;
+        if (s->row_bytes > 0) {
+            /* The pool may differ between ops of equal shape (one plane, or all of them). */
+            s->pool_bytes =
+                (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
+            c->found[2 * i + 1] = s->pool_bytes;
+        }
+        p->distances.clock += s->bytes * (1 - clsa_cpu_kept(s->distance, size));
+        *touched = p->distances.clock;
+    }
+    return 0;
+}
+
+static void time_cpu(const struct pricing *p, struct op_class *c)
+{
+    struct clsa_cpu_time time = {0};
+    if (c->call.parts > 0)
+        clsa_cpu_call_time(p->r->machine, &c->call, p->r->threads, &time);
+    c->last = (struct outcome){.seconds = time.seconds,
+                               .l1 = time.l1_bytes,
+                               .l2 = time.l2_bytes,
+                               .dram = time.dram_bytes,
+                               .launches = c->call.parts > 0,
+                               .bound = time.memory_bound ? CLSA_BOUND_DRAM : CLSA_BOUND_VECTOR};
 }
 
 /* One walk over the ops; `out` NULL only moves the cache state. */
-static int walk(const struct clsa_closed_request *r, struct clsa_distances *reuse,
-                struct clsa_prediction *out, struct clsa_err *err)
+static int walk(struct pricing *p, struct clsa_prediction *out)
 {
-    for (size_t i = 0; i < r->step->n_ops; i++) {
-        struct clsa_op_prediction p = {0};
-        const struct clsa_op *op = &r->step->ops[i];
-        int status = 0;
-        if (r->machine->kind == CLSA_MACHINE_GPU)
-            status = price_gpu(r, op, reuse, &p, err);
-        else
-            price_cpu(r, op, reuse, &p);
+    const struct clsa_step *step = p->r->step;
+    const bool gpu = p->r->machine->kind == CLSA_MACHINE_GPU;
+    for (size_t i = 0; i < p->n_classes; i++)
+        p->classes[i].seconds = p->classes[i].count = 0;
+    for (size_t i = 0; i < step->n_ops; i++) {
+        struct op_class *c = NULL;
+        int status = find_class(p, i, &c);
+        if (!status)
+            status = gpu ? find_gpu(p, c, &step->ops[i]) : find_cpu(p, c, &step->ops[i]);
         if (status)
             return status;
         if (!out)
             continue;
-        p.part = (uint8_t)clsa_op_part(op);
-        p.ps_lo = p.ps_hi = p.ps;
-        out->step_ps += p.ps;
-        out->part_ps[p.part] += p.ps;
-        out->launches += p.launches;
-        out->l1_bytes += p.l1_bytes;
-        out->l2_bytes += p.l2_bytes;
-        out->dram_bytes += p.dram_bytes;
+        if (!c->timed || memcmp(c->found, c->before, c->n_found * sizeof *c->found) != 0) {
+            if (gpu)
+                time_gpu(p, c);
+            else
+                time_cpu(p, c);
+            memcpy(c->before, c->found, c->n_found * sizeof *c->found);
+            c->timed = true;
+        }
+        const struct outcome *last = &c->last;
+        const uint64_t ps = picoseconds(last->seconds);
+        const uint8_t part = (uint8_t)clsa_op_part(c->op);
+        c->seconds += last->seconds;
+        c->count++;
+        out->step_ps += ps;
+        out->part_ps[part] += ps;
+        out->launches += last->launches;
+        out->l1_bytes += (uint64_t)last->l1;
+        out->l2_bytes += (uint64_t)last->l2;
+        out->dram_bytes += (uint64_t)last->dram;
         if (out->ops)
-            out->ops[i] = p;
+            out->ops[i] = (struct clsa_op_prediction){.ps = ps,
+                                                      .launches = last->launches,
+                                                      .part = part,
+                                                      .bound = last->bound,
+                                                      .l1_bytes = (uint64_t)last->l1,
+                                                      .l2_bytes = (uint64_t)last->l2,
+                                                      .dram_bytes = (uint64_t)last->dram};
     }
     return 0;
+}
+
+/* Caches left by equal steps, or empty. */
+static int settle(struct pricing *p, struct clsa_prediction *out)
+{
+    const struct clsa_closed_request *r = p->r;
+    int status = 0;
+    if (r->variants > 1 && !r->cold) {
+        for (uint32_t v = 0; !status && v < r->variants; v++) {
+            p->distances.variant = v;
+            status = walk(p, NULL);
+        }
+        p->distances.variant = 0;
+        return status ? status : walk(p, out);
+    }
+    status = walk(p, out);
+    /* A step that leaves nothing of what the next one first asks for is its own steady state. */
+    if (status || r->cold || clsa_distances_next(&p->distances) >= p->l2_none)
+        return status;
+    struct clsa_op_prediction *ops = out->ops;
+    *out = (struct clsa_prediction){.n_ops = out->n_ops, .ops = ops};
+    return walk(p, out);
+}
+
+static void intervals(const struct pricing *p, struct clsa_prediction *out)
+{
+    const struct clsa_closed_request *r = p->r;
+    struct {
+        double below, above;
+    } sums[CLSA_OP_KINDS][CLSA_ROLES];
+    memset(sums, 0, sizeof sums);
+    for (size_t i = 0; i < p->n_classes; i++) {
+        struct op_class *c = &p->classes[i];
+        if (c->count <= 0 || c->seconds <= 0)
+            continue;
+        clsa_interval_op(r->machine, r->impl, c->op, c->seconds / c->count, &c->below, &c->above);
+        sums[c->op->kind][c->op->role].below += c->seconds * c->below;
+        sums[c->op->kind][c->op->role].above += c->seconds * c->above;
+    }
+    struct clsa_interval_sum sum = {0};
+    for (unsigned k = 0; k < CLSA_OP_KINDS; k++)
+        for (unsigned role = 0; role < CLSA_ROLES; role++)
+            if (sums[k][role].above > 0)
+                clsa_interval_add(&sum, sums[k][role].below, sums[k][role].above);
+    double below, above;
+    clsa_interval_step(&sum, clsa_impl_value(r->impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below,
+                       &above);
+    const double whole = (double)out->step_ps * 1e-12;
+    out->step_ps_lo = picoseconds(fmax(0, whole - below));
+    out->step_ps_hi = picoseconds(whole + above);
+    for (size_t i = 0; out->ops && i < out->n_ops; i++) {
+        const struct op_class *c = &p->classes[p->of_op[i]];
+        out->ops[i].ps_lo = (uint64_t)((double)out->ops[i].ps * (1 - c->below));
+        out->ops[i].ps_hi = (uint64_t)((double)out->ops[i].ps * (1 + c->above));
+    }
 }
 
 int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_prediction *out,
                         struct clsa_err *err)
 {
     const struct clsa_step *step = request->step;
-    struct clsa_prediction p = {.n_ops = step->n_ops};
-    struct clsa_distances reuse = {0};
-    const uint32_t variants = request->variants ? request->variants : 1;
-    int status = CLSA_ENOMEM;
-    if (clsa_distances_init(&reuse, step, variants))
-        goto fail;
-    if (!request->no_ops) {
-        p.ops = clsa_calloc(step->n_ops, sizeof *p.ops);
-        if (!p.ops)
-            goto fail;
+    struct clsa_prediction prediction = {.n_ops = step->n_ops};
+    struct pricing p = {.r = request, .err = err};
+    int status = clsa_distances_init(&p.distances, step, !request->cold);
+    if (!status) {
+        p.of_op = clsa_malloc(step->n_ops + 1, sizeof *p.of_op);
+        prediction.ops = request->no_ops ? NULL : clsa_calloc(step->n_ops + 1,
+                                                              sizeof *prediction.ops);
+        if (!p.of_op || (!prediction.ops && !request->no_ops))
+            status = CLSA_ENOMEM;
     }
-    status = 0;
-    for (uint32_t v = 0; !status && !request->cold && v < variants; v++) {
-        reuse.variant = v;
-        status = walk(request, &reuse, NULL, err);
+    if (!status) {
+        memset(p.of_op, 0xff, step->n_ops * sizeof *p.of_op);
+        if (request->machine->kind == CLSA_MACHINE_GPU)
+            clsa_gpu_l2_edges(request->machine, &p.l2_all, &p.l2_none);
+        else
+            p.l2_none = 1.1 * fmax(request->machine->l3_size, request->machine->l2_size);
+        status = settle(&p, &prediction);
     }
-    reuse.variant = 0;
     if (!status)
-        status = walk(request, &reuse, &p, err);
-fail:
-    clsa_distances_destroy(&reuse);
+        intervals(&p, &prediction);
+    pricing_destroy(&p);
     if (status) {
-        clsa_prediction_destroy(&p);
+        clsa_prediction_destroy(&prediction);
         return status == CLSA_ENOMEM ? clsa_fail(err, status, "out of memory") : status;
     }
-    p.step_ps_lo = p.step_ps_hi = p.step_ps;
-    *out = p;
+    *out = prediction;
     return 0;
 }

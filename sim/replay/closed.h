@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hwmodels/gpu.h"
 #include "hwmodels/implementation.h"
 #include "hwmodels/machine.h"
 #include "sim/base/op.h"
@@ -49,6 +50,11 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
                         struct clsa_err *err);
 /* Takes NULL and zeroed structs. */
 void clsa_prediction_destroy(struct clsa_prediction *prediction);
+
+/* What memory answers one launch of a kernel whose streams find the part found[i] of their distinct bytes
+ * in L2. */
+void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
+                         const double *found, struct clsa_gpu_service *out);
 
 /* Which part of a step's time an op counts in: attention (window, dense, sparse, and nothing else),
  * index (scores, top-k, and every op whose role is the indexer's), other. */

@@ -12,3 +12,4 @@ libclsa_replay_a_SOURCES += sim/replay/calibrate.c sim/replay/calibrate.h
 libclsa_replay_a_SOURCES += sim/replay/map_attention.c sim/replay/map_attention.h \
   sim/replay/map_gemm.c sim/replay/map_gemm.h
 libclsa_replay_a_SOURCES += sim/replay/map_cpu.c sim/replay/map_cpu.h
+libclsa_replay_a_SOURCES += sim/replay/interval.c sim/replay/interval.h

@@ -9,64 +9,106 @@
 
 struct clsa_distances_slot {
     uint64_t key; /* 0: free */
-    double touched;
+    double touched, first;
 };
 
-int clsa_distances_init(struct clsa_distances *reuse, const struct clsa_step *step, uint32_t variants)
+#define ROOM 64
+
+int clsa_distances_init(struct clsa_distances *d, const struct clsa_step *step, bool warm)
 {
-    size_t operands = 1;
-    for (size_t i = 0; i < step->n_ops; i++)
-        operands += step->ops[i].n_operands;
-    size_t room = 64;
-    while (room < 2 * operands * variants)
-        room *= 2;
-    struct clsa_distances_slot *slots = clsa_calloc(room, sizeof *slots);
-    if (!slots)
+    struct clsa_distances out = {.n_tensors = step->n_tensors, .mask = ROOM - 1};
+    out.tensors = clsa_malloc(2 * (step->n_tensors + (size_t)1), sizeof *out.tensors);
+    out.slots = clsa_calloc(ROOM, sizeof *out.slots);
+    if (!out.tensors || !out.slots) {
+        clsa_distances_destroy(&out);
         return CLSA_ENOMEM;
-    *reuse = (struct clsa_distances){.slots = slots, .mask = room - 1};
+    }
+    out.first = out.tensors + step->n_tensors;
+    for (size_t t = 0; t < step->n_tensors; t++) {
+        const bool hot = warm && (step->tensors[t].kind == CLSA_TENSOR_ACTIVATION ||
+                                  step->tensors[t].kind == CLSA_TENSOR_TOKENS);
+        out.tensors[t] = hot ? 0 : -INFINITY;
+        out.first[t] = hot ? INFINITY : -INFINITY;
+    }
+    *d = out;
     return 0;
 }
 
-void clsa_distances_destroy(struct clsa_distances *reuse)
+void clsa_distances_destroy(struct clsa_distances *d)
 {
-    free(reuse->slots);
-    memset(reuse, 0, sizeof *reuse);
+    free(d->tensors);
+    free(d->slots);
+    memset(d, 0, sizeof *d);
 }
 
-static struct clsa_distances_slot *find(struct clsa_distances *reuse, const struct clsa_op *op,
-                                    const struct clsa_operand *operand)
+static struct clsa_distances_slot *place(struct clsa_distances_slot *slots, size_t mask,
+                                         uint64_t key)
+{
+    size_t i = key & mask;
+    while (slots[i].key != key && slots[i].key != 0)
+        i = (i + 1) & mask;
+    return &slots[i];
+}
+
+static int grow(struct clsa_distances *d)
+{
+    const size_t mask = 2 * d->mask + 1;
+    struct clsa_distances_slot *slots = clsa_calloc(mask + 1, sizeof *slots);
+    if (!slots)
+        return CLSA_ENOMEM;
+    for (size_t i = 0; i <= d->mask; i++)
+        if (d->slots[i].key)
+            *place(slots, mask, d->slots[i].key) = d->slots[i];
+    free(d->slots);
+    d->slots = slots;
+    d->mask = mask;
+    return 0;
+}
+
+double *clsa_distances_find(struct clsa_distances *d, const struct clsa_op *op,
+                            const struct clsa_operand *operand)
 {
     const bool selected = operand->axis == CLSA_AXIS_SELECTED;
+    const bool cache = selected || operand->axis == CLSA_AXIS_KEYS || operand->axis == CLSA_AXIS_NEW;
+    if (!cache && d->variant == 0) {
+        double *touched = &d->tensors[operand->tensor];
+        if (*touched < 0 && d->first[operand->tensor] < 0)
+            d->first[operand->tensor] = d->clock;
+        return touched;
+    }
+    /* Odd multipliers keep the parts apart, splitmix64's finaliser spreads them. Rows that a step
+     * appends are not the rows that it reads. */
     const bool varies = selected || operand->axis == CLSA_AXIS_N;
-    /* splitmix64's finaliser spreads the key; it is a bijection, so keys stay distinct. */
-    /* Rows appended to a cache are told apart from the cache: writing one row does not bring back all. */
-    uint64_t key = (uint64_t)operand->tensor + 1 + (operand->offset << 20) +
-                   ((uint64_t)(operand->axis == CLSA_AXIS_NEW) << 19) +
-                   ((uint64_t)(selected ? op->set + 1 : 0) << 44) +
-                   ((uint64_t)(varies ? reuse->variant : 0) << 56);
+    uint64_t key = operand->offset * 0x9e3779b97f4a7c15u +
+                   (operand->tensor + (uint64_t)1) * 0xc2b2ae3d27d4eb4fu +
+                   (uint64_t)(selected ? op->set + 1 : 0) * 0x165667b19e3779f9u +
+                   (uint64_t)(varies ? d->variant : 0) * 0xd6e8feb86659fd93u +
+                   (uint64_t)(operand->axis == CLSA_AXIS_NEW);
     key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9u;
     key = (key ^ (key >> 27)) * 0x94d049bb133111ebu;
     key ^= key >> 31;
     key |= key == 0;
-    size_t i = key & reuse->mask;
-    while (reuse->slots[i].key != key && reuse->slots[i].key != 0)
-        i = (i + 1) & reuse->mask;
-    if (reuse->slots[i].key == 0) {
-        reuse->slots[i].key = key;
-        reuse->slots[i].touched = -INFINITY;
+    struct clsa_distances_slot *slot = place(d->slots, d->mask, key);
+    if (!slot->key) {
+        if (2 * (d->used + 1) > d->mask) {
+            if (grow(d))
+                return NULL;
+            slot = place(d->slots, d->mask, key);
+        }
+        d->used++;
+        *slot = (struct clsa_distances_slot){key, -INFINITY, d->clock};
     }
-    return &reuse->slots[i];
+    return &slot->touched;
 }
 
-double clsa_distances_distance(struct clsa_distances *reuse, const struct clsa_op *op,
-                           const struct clsa_operand *operand, double unique_bytes)
+double clsa_distances_next(const struct clsa_distances *d)
 {
-    return reuse->clock - find(reuse, op, operand)->touched + unique_bytes;
-}
-
-void clsa_distances_touch(struct clsa_distances *reuse, const struct clsa_op *op,
-                      const struct clsa_operand *operand, double came_in_bytes)
-{
-    reuse->clock += came_in_bytes;
-    find(reuse, op, operand)->touched = reuse->clock;
+    double least = INFINITY;
+    for (size_t t = 0; t < d->n_tensors; t++)
+        if (d->first[t] >= 0 && d->first[t] < INFINITY)
+            least = fmin(least, d->clock - d->tensors[t] + d->first[t]);
+    for (size_t i = 0; i <= d->mask; i++)
+        if (d->slots[i].key)
+            least = fmin(least, d->clock - d->slots[i].touched + d->slots[i].first);
+    return least;
 }

@@ -2,7 +2,8 @@
  *
  * The clock counts bytes that came into the cache. An operand touched again finds what the bytes that
  * came in since, and its own, have not pushed out: under LRU a sweep over u bytes last touched when the
- * clock stood at t has distance clock - t + u. Operands are told apart by tensor, offset and index set. */
+ * clock stood at t has distance clock - t + u. Weights and activations are one piece of data a tensor;
+ * caches are told apart by offset (planes of layers and groups, K and V) and index set. */
 #ifndef CLSA_REPLAY_REUSE_H
 #define CLSA_REPLAY_REUSE_H
 
@@ -14,21 +15,27 @@
 struct clsa_distances_slot;
 
 struct clsa_distances {
-    struct clsa_distances_slot *slots;
-    size_t mask, used;
+    double *tensors;                   /* clock at the last touch, by tensor */
+    double *first;                     /* clock before the first touch of the walk */
+    struct clsa_distances_slot *slots; /* pieces of caches, open addressing */
+    size_t n_tensors, mask, used;
     double clock;
     uint32_t variant; /* selections and weights of another variant are other data */
 };
 
-/* Room for a step's operands. Returns 0 or CLSA_ENOMEM. */
-int clsa_distances_init(struct clsa_distances *reuse, const struct clsa_step *step, uint32_t variants);
-void clsa_distances_destroy(struct clsa_distances *reuse);
+/* Everything untouched, the clock at 0, but activations touched where `warm`.
+ * Returns 0 or CLSA_ENOMEM. */
+int clsa_distances_init(struct clsa_distances *d, const struct clsa_step *step, bool warm);
+void clsa_distances_destroy(struct clsa_distances *d);
 
-/* The distance of an operand of unique_bytes now (infinite when never touched), and its touch: the
- * clock moves by the bytes that came in. */
-double clsa_distances_distance(struct clsa_distances *reuse, const struct clsa_op *op,
-                           const struct clsa_operand *operand, double unique_bytes);
-void clsa_distances_touch(struct clsa_distances *reuse, const struct clsa_op *op,
-                      const struct clsa_operand *operand, double came_in_bytes);
+/* Where an operand's last touch is kept, and the distance of `bytes` of it now (infinite when never
+ * touched). Set *touched to the clock, moved by what came in, to touch it. The pointer lives until the
+ * next call. NULL when out of memory. */
+double *clsa_distances_find(struct clsa_distances *d, const struct clsa_op *op,
+                            const struct clsa_operand *operand);
+
+/* After a walk over a whole step: the least distance at which an equal step would find what this one
+ * found untouched. */
+double clsa_distances_next(const struct clsa_distances *d);
 
 #endif

@@ -188,6 +188,36 @@ static double correlation(const double *x, const double *y, size_t n)
     return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
 }
 
+static bool counts(const struct clsa_table_row *r, int fitted, const char *group)
+{
+    return r->target && (fitted < 0 || r->fitted == (fitted != 0)) &&
+           (!group || strcmp(group, r->group) == 0);
+}
+
+bool clsa_table_interval(const struct clsa_table_row *rows, size_t n, int fitted, const char *group,
+                         double *low, double *high, double *least, double *most)
+{
+    double *ratio = clsa_calloc(n + 1, sizeof *ratio);
+    double from = INFINITY, to = 0;
+    size_t count = 0;
+    for (size_t i = 0; ratio && i < n; i++) {
+        if (!counts(&rows[i], fitted, group))
+            continue;
+        ratio[count++] = rows[i].measured_us / rows[i].predicted_us - 1;
+        from = fmin(from, rows[i].measured_us);
+        to = fmax(to, rows[i].measured_us);
+    }
+    if (count >= 2) {
+        qsort(ratio, count, sizeof *ratio, compare_doubles);
+        *low = quantile(ratio, count, 0.1);
+        *high = quantile(ratio, count, 0.9);
+        *least = from;
+        *most = to;
+    }
+    free(ratio);
+    return count >= 2;
+}
+
 int clsa_table_measure(const struct clsa_table_row *rows, size_t n, int fitted, const char *group,
                        struct clsa_table_stats *out)
 {
@@ -199,8 +229,7 @@ int clsa_table_measure(const struct clsa_table_row *rows, size_t n, int fitted, 
     double *error = work, *measured = work + n, *predicted = work + 2 * n;
     for (size_t i = 0; i < n; i++) {
         const struct clsa_table_row *r = &rows[i];
-        if (!r->target || (fitted >= 0 && r->fitted != (fitted != 0)) ||
-            (group && strcmp(group, r->group) != 0))
+        if (!counts(r, fitted, group))
             continue;
         const double signed_error = 100 * (r->predicted_us / r->measured_us - 1);
         error[s.rows] = fabs(signed_error);

@@ -93,6 +93,11 @@ int clsa_table_predict(enum clsa_table table, const struct clsa_csv *csv,
  * Returns 0 or CLSA_ENOMEM. */
 int clsa_table_measure(const struct clsa_table_row *rows, size_t n, int fitted, const char *group,
                        struct clsa_table_stats *out);
+/* What the rows of clsa_table_measure say for an implementation's interval: a tenth of measured times
+ * lies below predicted * (1 + *low), a tenth above predicted * (1 + *high), times from *least to *most
+ * microseconds. False (outputs untouched) with fewer than two rows or no memory. */
+bool clsa_table_interval(const struct clsa_table_row *rows, size_t n, int fitted, const char *group,
+                         double *low, double *high, double *least, double *most);
 /* Whether row r is in the fitting part. */
 bool clsa_table_fits(size_t row, double fit_percent, uint64_t seed);
 
