@@ -16,7 +16,6 @@ libclsa_reports_a_SOURCES = \
   reports/terminal.c
 nodist_libclsa_reports_a_SOURCES = reports/queries_sql.c reports/page_css.c
 clsa_queries = \
-  reports/queries/accuracy.sql \
   reports/queries/best.sql \
   reports/queries/errors.sql \
   reports/queries/eval.sql \
@@ -32,7 +31,8 @@ clsa_queries = \
   reports/queries/setups.sql \
   reports/queries/sources.sql \
   reports/queries/step_ops.sql \
-  reports/queries/steps.sql
+  reports/queries/steps.sql \
+  reports/queries/validation.sql
 nobase_dist_pkgdata_DATA += $(clsa_queries)
 EXTRA_DIST += reports/embed.awk reports/page.css
 CLEANFILES += reports/queries_sql.c reports/page_css.c

@@ -1,16 +1,20 @@
 #include "reports/page.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "sim/base/units.h"
 
-void clsa_page_section(FILE *f, const char *id, const char *title)
+void clsa_page_section(struct clsa_page *page, const char *id, const char *title)
 {
-    fprintf(f, "<h2 id=\"%s\">%s</h2>\n", id, title);
+    assert(page->n_sections < CLSA_PAGE_SECTIONS);
+    page->sections[page->n_sections].id = id;
+    page->sections[page->n_sections++].title = title;
+    fprintf(page->f, "<h2 id=\"%s\">%s</h2>\n", id, title);
 }
 
-void clsa_page_begin(FILE *f)
+void clsa_page_begin(FILE *f, const struct clsa_page *page)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -18,13 +22,16 @@ void clsa_page_begin(FILE *f)
     fputs(clsa_page_css, f);
     fputs("</style>\n</head>\n<body>\n<h1>What sharing an index gains</h1>\n"
           "<p class=\"sub\">Sparse attention picks top-k positions with an index; layers of a group "
-          "share one pick. How large should a group be? "
-          "<a href=\"#read\">How to read this page</a></p>\n", f);
+          "share one pick. How large should a group be?</p>\n<nav>", f);
+    for (size_t i = 0; i < page->n_sections; i++)
+        fprintf(f, "<a href=\"#%s\">%s</a>", page->sections[i].id, page->sections[i].title);
+    fputs("</nav>\n", f);
 }
 
-void clsa_page_end(FILE *f)
+void clsa_page_end(struct clsa_page *page)
 {
-    clsa_page_section(f, "read", "How to read this page");
+    FILE *f = page->f;
+    clsa_page_section(page, "read", "How to read this page");
     fputs("<dl>\n"
           "<dt>Group size</dt><dd>The number of layers that attend to the positions one index "
           "selected. Group 1 is one index a layer; “dense” attends to every position and has "
@@ -153,14 +160,15 @@ static void put_parameters(FILE *f, const struct clsa_rows *p, const char *kind,
     fputs("</table></div>\n", f);
 }
 
-int clsa_page_setups(FILE *f, struct clsa_reader *reader, struct clsa_err *err)
+int clsa_page_setups(struct clsa_page *page, struct clsa_reader *reader, struct clsa_err *err)
 {
+    FILE *f = page->f;
     struct clsa_rows setups = {0}, parameters = {0};
     int status = clsa_rows_load(reader, "setups", -1, &setups, err);
     if (!status)
         status = clsa_rows_load(reader, "sources", -1, &parameters, err);
     if (!status && setups.n > 0) {
-        clsa_page_section(f, "setups", "Machines and software, with sources");
+        clsa_page_section(page, "setups", "Machines and software, with sources");
         fputs("<p>Every value a prediction used, with its unit and where it comes from. Rows set on "
               "the command line are tinted.</p>\n", f);
         for (size_t i = 0; i < setups.n; i++) {

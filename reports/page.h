@@ -26,17 +26,29 @@ struct clsa_column {
     enum clsa_as as;
 };
 
-/* Everything up to the first section, and everything after the last. */
-void clsa_page_begin(FILE *f);
-void clsa_page_end(FILE *f);
-void clsa_page_section(FILE *f, const char *id, const char *title);
+/* Sections met so far; text is borrowed. */
+#define CLSA_PAGE_SECTIONS 16
+struct clsa_page {
+    FILE *f;
+    struct {
+        const char *id, *title;
+    } sections[CLSA_PAGE_SECTIONS];
+    size_t n_sections;
+};
+
+/* A heading, remembered for the list at the top of the page. */
+void clsa_page_section(struct clsa_page *page, const char *id, const char *title);
+/* Head, title and list of sections; written when the sections are known. */
+void clsa_page_begin(FILE *f, const struct clsa_page *page);
+/* How to read the page, and its end. */
+void clsa_page_end(struct clsa_page *page);
 /* A table of the rows listed, or of the first n when list is NULL. */
 void clsa_page_rows(FILE *f, struct clsa_pool *pool, const struct clsa_rows *rows,
                     const size_t *list, size_t n, const struct clsa_column *columns,
                     size_t n_columns);
 void clsa_page_legend(FILE *f, const struct clsa_legend *legend);
 /* Machines and implementations, folded, with the source of every value. */
-int clsa_page_setups(FILE *f, struct clsa_reader *reader, struct clsa_err *err);
+int clsa_page_setups(struct clsa_page *page, struct clsa_reader *reader, struct clsa_err *err);
 
 extern const char clsa_page_css[]; /* page.css */
 

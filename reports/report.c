@@ -3,37 +3,52 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reports/page.h"
 #include "reports/study.h"
 #include "sim/base/file.h"
 
-/* Settings beyond this many start folded. */
+/* Settings and findings beyond these many start folded. */
 #define OPEN_SETTINGS 4
+#define OPEN_FINDINGS 8
 /* Machines are compared at every point when there are no more than this, else at the corners. */
 #define COMPARED_POINTS 8
 
 struct report {
-    FILE *f;
+    FILE *f; /* the body under way */
+    struct clsa_page page;
     struct clsa_canvas *canvas;
     struct clsa_study study;
 };
 
+static void put_finding(FILE *f, const struct clsa_finding *finding)
+{
+    fputs("<li><b>", f);
+    clsa_put_escaped(f, finding->subject);
+    fputs("</b> ", f);
+    clsa_put_escaped(f, finding->text);
+    fputs("</li>\n", f);
+}
+
 static void put_findings(struct report *r)
 {
     const struct clsa_study *s = &r->study;
+    const size_t shown = s->n_findings < OPEN_FINDINGS ? s->n_findings : OPEN_FINDINGS;
     if (s->n_findings == 0)
         return;
     fputs("<ul class=\"findings\">\n", r->f);
-    for (size_t i = 0; i < s->n_findings; i++) {
-        fputs("<li><b>", r->f);
-        clsa_put_escaped(r->f, s->findings[i].subject);
-        fputs("</b> ", r->f);
-        clsa_put_escaped(r->f, s->findings[i].text);
-        fputs("</li>\n", r->f);
-    }
+    for (size_t i = 0; i < shown; i++)
+        put_finding(r->f, &s->findings[i]);
     fputs("</ul>\n", r->f);
+    if (s->n_findings == shown)
+        return;
+    fprintf(r->f, "<details><summary>%zu more</summary>\n<ul class=\"findings\">\n",
+            s->n_findings - shown);
+    for (size_t i = shown; i < s->n_findings; i++)
+        put_finding(r->f, &s->findings[i]);
+    fputs("</ul>\n</details>\n", r->f);
 }
 
 /* How strongly a speed-up is tinted. */
@@ -141,7 +156,7 @@ static int put_settings(struct report *r, struct clsa_err *err)
     int status = CLSA_OK;
     if (study->n_settings == 0)
         return CLSA_OK;
-    clsa_page_section(r->f, "predictions", "Predictions, point by point");
+    clsa_page_section(&r->page, "predictions", "Predictions, point by point");
     for (size_t i = 0; i < study->n_settings && !status; i++) {
         const struct clsa_setting *s = &study->settings[i];
         const char *id = clsa_pool_printf(&study->pool, "s%zu", i + 1);
@@ -230,7 +245,7 @@ static void put_machines_compared(struct report *r)
     for (size_t i = 0; i < study->n_settings; i++)
         if (study->settings[i].top_k && first_of_kind(study, i, &n) && n > 1) {
             if (!begun)
-                clsa_page_section(r->f, "machines-compared", "Machines side by side");
+                clsa_page_section(&r->page, "machines-compared", "Machines side by side");
             begun = true;
             put_comparison(r, &study->settings[i]);
         }
@@ -255,7 +270,7 @@ static int put_quality(struct report *r, struct clsa_err *err)
     int status = CLSA_OK;
     if (q->n == 0)
         return CLSA_OK;
-    clsa_page_section(r->f, "quality", "What sharing costs in answers");
+    clsa_page_section(&r->page, "quality", "What sharing costs in answers");
     fputs("<p>Recall tasks: a text holds facts; a one-hop question asks for one, a two-hop question "
           "for the fact that another fact names. An answer counts when every byte of it is the most "
           "likely one. Mass covered is the share of dense attention's weight that falls on the "
@@ -368,7 +383,7 @@ static int put_query(struct report *r, const char *query, const char *id, const 
     struct clsa_rows rows = {0};
     int status = clsa_rows_load(r->study.reader, query, -1, &rows, err);
     if (!status && rows.n > 0) {
-        clsa_page_section(r->f, id, title);
+        clsa_page_section(&r->page, id, title);
         fprintf(r->f, "<p>%s</p>\n", text);
         clsa_page_rows(r->f, &r->study.pool, &rows, NULL, rows.n, columns, n_columns);
     }
@@ -381,7 +396,7 @@ static int put_measured(struct report *r, struct clsa_err *err)
     struct clsa_study *study = &r->study;
     if (study->pairs.n == 0)
         return CLSA_OK;
-    clsa_page_section(r->f, "measured", "Predicted against measured");
+    clsa_page_section(&r->page, "measured", "Predicted against measured");
     fputs("<p>Every measured time of the store that has a prediction of the same model, machine, "
           "software, batch, context, group and op. Error is predicted over measured, less one; mean and max are of its "
           "size; inside counts measured times within their 80 % interval.</p>\n"
@@ -404,7 +419,7 @@ static int put_sections(struct report *r, struct clsa_err *err)
     if (!status)
         status = put_measured(r, err);
     if (!status)
-        status = put_query(r, "accuracy", "accuracy", "How far predictions are off",
+        status = put_query(r, "validation", "accuracy", "How far predictions are off",
                            "Tables of measurements held against predictions: size of the error, its "
                            "bias, rank correlation, and rows inside their 80 % interval. Judged rows "
                            "were not used in fitting any constant; the roofline is bytes over "
@@ -419,7 +434,7 @@ static int put_sections(struct report *r, struct clsa_err *err)
                            "The worst error is in units of the bound derived from the arithmetic: "
                            "above 1 is a failure.", COLUMNS(kernel_columns), err);
     if (!status)
-        status = clsa_page_setups(r->f, r->study.reader, err);
+        status = clsa_page_setups(&r->page, r->study.reader, err);
     if (!status)
         status = put_query(r, "runs", "runs", "Runs",
                            "Every number above came from one of these commands.",
@@ -427,36 +442,48 @@ static int put_sections(struct report *r, struct clsa_err *err)
     return status;
 }
 
+/* The body, in memory: the list of sections that stands before it is known when it ends. */
+static int make_body(struct report *r, char **body, size_t *bytes, struct clsa_err *err)
+{
+    int status = CLSA_OK;
+    r->f = open_memstream(body, bytes);
+    if (!r->f)
+        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    r->page.f = r->f;
+    r->canvas = clsa_canvas_svg(r->f);
+    if (!r->canvas)
+        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    put_findings(r);
+    if (r->study.n_settings + r->study.quality.n == 0)
+        fputs("<p>This store holds no prediction and no evaluation yet: <code>clsa predict</code> "
+              "and <code>clsa eval</code> with <code>--db</code> add them.</p>\n", r->f);
+    if (!status)
+        status = put_sections(r, err);
+    clsa_page_end(&r->page);
+    clsa_canvas_destroy(r->canvas);
+    const bool failed = ferror(r->f) || r->study.pool.failed;
+    if ((fclose(r->f) != 0 || failed) && !status)
+        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    return status;
+}
+
 int clsa_report_html(struct clsa_reader *reader, const char *path, struct clsa_err *err)
 {
     struct clsa_outfile out = {0};
     struct report r = {0};
+    char *body = NULL;
+    size_t bytes = 0;
     int status = clsa_study_load(reader, &r.study, err);
-    if (status)
-        return status;
-    status = clsa_outfile_open(path, &out, err);
-    if (status)
-        goto fail;
-    r.f = out.stream;
-    r.canvas = clsa_canvas_svg(r.f);
-    if (!r.canvas) {
-        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
-        goto fail;
-    }
-    clsa_page_begin(r.f);
-    put_findings(&r);
-    if (r.study.n_settings + r.study.quality.n == 0)
-        fputs("<p>This store holds no prediction and no evaluation yet: <code>clsa predict</code> "
-              "and <code>clsa eval</code> with <code>--db</code> add them.</p>\n", r.f);
-    status = put_sections(&r, err);
-    clsa_page_end(r.f);
-    if (!status && r.study.pool.failed)
-        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
     if (!status)
+        status = make_body(&r, &body, &bytes, err);
+    if (!status)
+        status = clsa_outfile_open(path, &out, err);
+    if (!status) {
+        clsa_page_begin(out.stream, &r.page);
+        fwrite(body, 1, bytes, out.stream);
         status = clsa_outfile_commit(&out, err);
-fail:
-    clsa_outfile_abort(&out);
-    clsa_canvas_destroy(r.canvas);
+    }
+    free(body);
     clsa_study_destroy(&r.study);
     return status;
 }

@@ -179,6 +179,8 @@ const char *clsa_text_time(struct clsa_pool *pool, double us)
 {
     if (!isfinite(us))
         return "-";
+    if (us == 0)
+        return "0";
     static const struct {
         double least, scale;
         const char *unit;

@@ -187,6 +187,6 @@ struct clsa_canvas *clsa_canvas_text(FILE *stream, unsigned columns)
     if (!t)
         return NULL;
     t->canvas = (struct clsa_canvas){&ops, stream};
-    t->columns = columns < 40 ? 40 : columns > 240 ? 240 : columns;
+    t->columns = columns < 60 ? 60 : columns > 240 ? 240 : columns;
     return &t->canvas;
 }
