@@ -323,15 +323,27 @@ static int append(struct clsa_exec *x, const struct clsa_op *op)
 
 /* ---- attention ---- */
 
-static struct clsa_attn heads(const struct clsa_exec *x, const struct clsa_op *op, uint32_t seq)
+struct clsa_attn clsa_exec_attn(const struct clsa_exec *x, const struct clsa_op *op, uint32_t seq,
+                                uint64_t *rows_held)
 {
-    return (struct clsa_attn){.q_heads = op->heads,
-                              .kv_heads = op->kv_heads,
-                              .d = op->head_dim,
-                              .dv = op->value_dim,
-                              .scale = (float)(1.0 / sqrt(op->head_dim)),
-                              .k = rows(x, &op->operands[1], op->weight_dtype, seq),
-                              .v = rows(x, &op->operands[2], op->weight_dtype, seq)};
+    const struct clsa_operand *k = &op->operands[1], *v = &op->operands[2];
+    const uint64_t all = x->step->past[seq] + x->step->new_tokens;
+    struct clsa_attn a = {.q_heads = op->heads,
+                          .kv_heads = op->kv_heads,
+                          .d = op->head_dim,
+                          .dv = op->value_dim,
+                          .scale = (float)(1.0 / sqrt(op->head_dim)),
+                          .k = rows(x, k, op->weight_dtype, seq),
+                          .v = rows(x, v, op->weight_dtype, seq)};
+
+    *rows_held = k->ring_rows && k->ring_rows < all ? k->ring_rows : all;
+    if (through_recent(x, k)) {
+        const char *recent = x->e->recent + seq * recent_stride(x, k);
+        a.k.base = recent;
+        a.v.base = recent + (v->offset - k->offset);
+        *rows_held = tail_rows(x, seq) + x->step->new_tokens;
+    }
+    return a;
 }
 
 static void window_chunk(struct clsa_exec *x, const struct clsa_op *op, uint32_t seq)
@@ -340,18 +352,11 @@ static void window_chunk(struct clsa_exec *x, const struct clsa_op *op, uint32_t
     const struct matrix q = matrix(x, &op->operands[0]);
     const struct matrix out = matrix(x, &op->operands[op->n_operands - 1]);
     const ptrdiff_t row = (ptrdiff_t)(seq * step->new_tokens);
-    struct clsa_attn a = heads(x, op, seq);
-    uint64_t first = step->past[seq];
+    uint64_t held;
+    const struct clsa_attn a = clsa_exec_attn(x, op, seq, &held);
 
-    if (through_recent(x, &op->operands[1])) {
-        const char *recent = x->e->recent + seq * recent_stride(x, &op->operands[1]);
-        /* The ring's layout with the tail's first row in front. */
-        a.k.base = recent;
-        a.v.base = recent + (op->operands[2].offset - op->operands[1].offset);
-        first = tail_rows(x, seq);
-    }
     clsa_par_attn_prefill(x->e->kernels, &a, out.data + row * out.ld, out.ld, q.data + row * q.ld,
-                          q.ld, first, step->new_tokens, op->window);
+                          q.ld, held - step->new_tokens, step->new_tokens, op->window);
 }
 
 /* Queries r .. r + n - 1 are of one sequence, and with `consecutive` at consecutive positions. */
@@ -375,10 +380,11 @@ static int alone(struct clsa_exec *x, const struct clsa_op *op)
     struct clsa_par_attn_job *jobs = clsa_malloc(op->m, sizeof *jobs);
     struct clsa_attn *attn = clsa_malloc(op->m, sizeof *attn);
     int status = jobs && attn ? CLSA_OK : no_memory(x);
+    uint64_t held;
 
     for (size_t r = 0; status == CLSA_OK && r < op->m; r++) {
         const uint32_t seq = op->over_queries ? x->step->queries[r].seq : (uint32_t)r;
-        attn[r] = heads(x, op, seq);
+        attn[r] = clsa_exec_attn(x, op, seq, &held);
         jobs[r] = (struct clsa_par_attn_job){.attn = &attn[r], .q = q.data + (ptrdiff_t)r * q.ld,
                                              .out = out.data + (ptrdiff_t)r * out.ld};
         /* A ring that is full holds the window and nothing else, in some order. */
@@ -414,7 +420,8 @@ static int attention(struct clsa_exec *x, const struct clsa_op *op)
         return alone(x, op);
     for (uint32_t r = 0, n; r < step->n_queries; r += n) {
         const struct clsa_query *query = &step->queries[r];
-        const struct clsa_attn a = heads(x, op, query->seq);
+        uint64_t held;
+        const struct clsa_attn a = clsa_exec_attn(x, op, query->seq, &held);
         n = run_length(step, r, !sparse);
         if (sparse) {
             const struct clsa_operand *s = &op->operands[3];

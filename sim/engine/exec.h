@@ -52,6 +52,11 @@ struct clsa_exec {
 /* Executes op `i`. Returns 0, CLSA_ENOMEM, or what an observer returned. */
 int clsa_exec_op(struct clsa_exec *x, size_t i);
 
+/* K and V as the attention op reads them for a sequence of the step, and how many rows lie there: all
+ * tokens, what a ring holds (in some order), or the tail of a ring and the chunk behind it. */
+struct clsa_attn clsa_exec_attn(const struct clsa_exec *x, const struct clsa_op *op, uint32_t seq,
+                                uint64_t *rows_held);
+
 /* Grows *block to at least `bytes` (contents kept). Returns 0 or CLSA_ENOMEM. */
 int clsa_exec_grow(char **block, uint64_t *have, uint64_t bytes);
 
