@@ -132,7 +132,8 @@ static int count_layers(const struct clsa_capture *c, size_t *layers, struct cls
     for (size_t i = 0; i < c->n_rows; i++) {
         const struct clsa_capture_row *row = &c->rows[i], *first = &c->rows[i - i % n];
         if (row->layer != c->rows[i % n].layer || row->step != first->step ||
-            row->request != first->request || row->keys != first->keys)
+            row->request != first->request || row->keys != first->keys ||
+            (i % n && row->layer == row[-1].layer))
             return clsa_fail(err, CLSA_EFORMAT,
                              "%s%s%" PRIu64 ": layer %" PRIu32 " of step %" PRIu64
                              " is not where the first token has it, or sees another length",
