@@ -1,7 +1,8 @@
 /* What charts draw on: one vtable, two back ends (SVG, text), so that a chart is written once.
  *
- * Coordinates are points from the top left. Paints name roles, not colours: the page's style sheet and
- * the text back end decide how a role looks. Drawing cannot fail; end() reports what went wrong. */
+ * Coordinates are points from the top left. Paints name roles, not colours: the page's style
+ * sheet and the text back end decide how a role looks. Drawing cannot fail; end() reports what
+ * went wrong. */
 #ifndef CLSA_REPORTS_CANVAS_H
 #define CLSA_REPORTS_CANVAS_H
 

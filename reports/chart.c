@@ -40,8 +40,8 @@ static double nice_step(double range, double want)
     return power * (m <= 1 ? 1 : m <= 2 ? 2 : m <= 5 ? 5 : 10);
 }
 
-/* Ticks of an axis from its lowest to its highest value; widens the scale to whole ticks where it is
- * linear. On a log axis: 1, 2, 5 a decade, thinned to powers of ten over long ranges, even
+/* Ticks of an axis from its lowest to its highest value; widens the scale to whole ticks where
+ * it is linear. On a log axis: 1, 2, 5 a decade, thinned to powers of ten over long ranges, even
  * steps over short ones. */
 static size_t make_ticks(struct scale *s, double ticks[TICKS_MAX])
 {
@@ -239,7 +239,8 @@ int clsa_chart_lines(struct clsa_canvas *c, const struct clsa_line_chart *chart,
                     px[n] = at;
                     py[n++] = place(&y, line->y[i]);
                     if (pass == 2)
-                        c->ops->dot(c, at, py[n - 1], line->paint, line->tips ? line->tips[i] : NULL);
+                        c->ops->dot(c, at, py[n - 1], line->paint,
+                                    line->tips ? line->tips[i] : NULL);
                 }
             }
             if (m > 1)

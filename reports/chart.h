@@ -31,8 +31,8 @@ struct clsa_line_chart {
     const char *reference_label;
 };
 
-/* Points that are not finite, or not positive on a log axis, are left out. Names stand at the line ends.
- * Returns 0, CLSA_ENOMEM or CLSA_EIO. */
+/* Points that are not finite, or not positive on a log axis, are left out. Names stand at the
+ * line ends. Returns 0, CLSA_ENOMEM or CLSA_EIO. */
 int clsa_chart_lines(struct clsa_canvas *canvas, const struct clsa_line_chart *chart,
                      struct clsa_err *err);
 

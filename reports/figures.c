@@ -30,7 +30,8 @@ static const char *step_text(struct clsa_study *study, size_t r)
 {
     struct clsa_pool *pool = &study->pool;
     const struct clsa_rows *rows = &study->steps;
-    const double lo = clsa_rows_f64(rows, r, "step_us_lo"), hi = clsa_rows_f64(rows, r, "step_us_hi");
+    const double lo = clsa_rows_f64(rows, r, "step_us_lo");
+    const double hi = clsa_rows_f64(rows, r, "step_us_hi");
     const char *time = clsa_text_time(pool, clsa_rows_f64(rows, r, "step_us"));
     if (!isfinite(lo) || !isfinite(hi))
         return time;
@@ -118,7 +119,7 @@ int clsa_figure_time(struct clsa_study *study, const struct clsa_setting *s, int
             return no_memory(err);
         line->name = clsa_text_group(pool, s->groups[g]);
         line->paint = s->groups[g] == 0 ? CLSA_PAINT_REFERENCE : clsa_ramp(g, s->n_groups);
-        if (s->groups[g] != 0 && g + 1 < s->n_groups) /* bands of all groups would hide each other */
+        if (s->groups[g] != 0 && g + 1 < s->n_groups) /* all bands would hide each other */
             line->lo = line->hi = NULL;
         for (size_t c = 0; c < s->n_contexts; c++) {
             const size_t r = clsa_study_step(study, s, batch, s->contexts[c], s->groups[g]);
@@ -138,7 +139,8 @@ int clsa_figure_time(struct clsa_study *study, const struct clsa_setting *s, int
         return CLSA_OK;
     const struct clsa_line_chart chart = {
         .id = clsa_pool_printf(pool, "%s-time", prefix),
-        .title = clsa_pool_printf(pool, "Step time, batch %lld, a line a group size", (long long)batch),
+        .title = clsa_pool_printf(pool, "Step time, batch %lld, a line a group size",
+                                  (long long)batch),
         .x_label = "context (tokens)", .y_unit = " ms", .categories = names,
         .n_categories = s->n_contexts, .series = series, .n_series = n_series, .log_y = true,
         .reference = NAN};
@@ -436,7 +438,8 @@ int clsa_figure_pairs(struct clsa_study *study, const char *prefix, struct clsa_
                 clsa_rows_f64(rows, r, "error_percent"))};
     }
     const struct clsa_scatter_chart chart = {
-        .id = clsa_pool_printf(pool, "%s-pairs", prefix), .title = "Predicted against measured time",
+        .id = clsa_pool_printf(pool, "%s-pairs", prefix),
+        .title = "Predicted against measured time",
         .x_label = "measured (µs)", .y_label = "predicted (µs)", .points = points,
         .n_points = rows->n, .band = 1.2};
     return clsa_chart_scatter(canvas, &chart, err);

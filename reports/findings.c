@@ -78,7 +78,8 @@ static void say_setting(struct clsa_study *study, const struct clsa_setting *s)
                                          range_text(pool, "context", s->contexts, s->n_contexts));
     const char *text =
         t.least != t.most
-            ? clsa_pool_printf(pool, "The fastest group is between %lld and %lld layers, depending on "
+            ? clsa_pool_printf(pool, "The fastest group is between %lld and %lld layers, "
+                                     "depending on "
                                "the point (%s).", (long long)t.least, (long long)t.most, where)
             : clsa_pool_printf(pool, "A group of %lld is fastest%s (%s).", (long long)t.most,
                                t.points > 1 ? " at every point asked" : "", where);
@@ -104,8 +105,8 @@ static void say_setting(struct clsa_study *study, const struct clsa_setting *s)
                 clsa_text_time(pool, clsa_rows_f64(&study->steps, dense, "step_us")));
     }
     if (t.near < t.least)
-        text = clsa_pool_printf(pool, "%s A group of %lld is within 5 %% of the fastest everywhere.",
-                                text, (long long)t.near);
+        text = clsa_pool_printf(pool, "%s A group of %lld is within 5 %% of the fastest "
+                                "everywhere.", text, (long long)t.near);
     if (t.dense_wins > 0)
         text = clsa_pool_printf(pool, "%s Dense attention is faster than every group at %zu of %zu "
                                 "points.", text, t.dense_wins, t.points);
@@ -146,7 +147,8 @@ static void say_quality(struct clsa_study *study, size_t from, size_t to)
         pool, "One index for %lld layers answers %lld of %lld two-hop questions at top-k %lld",
         (long long)clsa_rows_i64(q, most, "group"),
         (long long)clsa_rows_i64(q, most, "hop2_right"),
-        (long long)clsa_rows_i64(q, most, "hop2_asked"), (long long)clsa_rows_i64(q, most, "top_k"));
+        (long long)clsa_rows_i64(q, most, "hop2_asked"),
+        (long long)clsa_rows_i64(q, most, "top_k"));
     if (clsa_rows_i64(q, least, "top_k") != clsa_rows_i64(q, most, "top_k") &&
         clsa_rows_i64(q, least, "group") == clsa_rows_i64(q, most, "group"))
         text = clsa_pool_printf(pool, "%s and %lld at top-k %lld", text,
@@ -169,7 +171,8 @@ static void say_errors(struct clsa_study *study)
         if (strcmp(clsa_rows_text(e, r, "op"), "(step)") == 0)
             say(study,
                 clsa_pool_printf(pool, "Measured on %s", clsa_rows_text(e, r, "machine")),
-                clsa_pool_printf(pool, "Predicted steps are off by %.1f %% on average and %.1f %% at "
+                clsa_pool_printf(pool, "Predicted steps are off by %.1f %% on average and %.1f %% "
+                                       "at "
                                  "most (%lld point%s).", clsa_rows_f64(e, r, "mean_error_percent"),
                                  clsa_rows_f64(e, r, "max_error_percent"),
                                  (long long)clsa_rows_i64(e, r, "points"),

@@ -21,7 +21,8 @@ void clsa_page_begin(FILE *f, const struct clsa_page *page)
           "<title>What sharing an index gains</title>\n<style>\n", f);
     fputs(clsa_page_css, f);
     fputs("</style>\n</head>\n<body>\n<h1>What sharing an index gains</h1>\n"
-          "<p class=\"sub\">Sparse attention picks top-k positions with an index; layers of a group "
+          "<p class=\"sub\">Sparse attention picks top-k positions with an index; layers of a "
+          "group "
           "share one pick. How large should a group be?</p>\n<nav>", f);
     for (size_t i = 0; i < page->n_sections; i++)
         fprintf(f, "<a href=\"#%s\">%s</a>", page->sections[i].id, page->sections[i].title);
@@ -39,21 +40,25 @@ void clsa_page_end(struct clsa_page *page)
           "<dt>Top-k</dt><dd>How many positions are selected for each query.</dd>\n"
           "<dt>Batch, context</dt><dd>Sequences in a step, and the tokens each query sees, its own "
           "included.</dd>\n"
-          "<dt>Speed-up</dt><dd>Time of a dense step (or of a step at group 1) over the time of this "
+          "<dt>Speed-up</dt><dd>Time of a dense step (or of a step at group 1) over the time of "
+          "this "
           "step, with the same model, machine, software, batch and context.</dd>\n"
-          "<dt>Interval</dt><dd>“80 %” bounds: measured times are expected to lie between them four "
+          "<dt>Interval</dt><dd>“80 %” bounds: measured times are expected to lie between them "
+          "four "
           "times in five. They come from how far predictions were off on measured machines, and "
           "are wider far from what was measured.</dd>\n"
           "<dt>Attention, index, other</dt><dd>Attention over the cache; scoring, top-k and the "
           "index's own projections; all other ops. Gaps between kernels count with the kernel that "
           "follows.</dd>\n"
-          "<dt>Closed form, replay</dt><dd>Two predictors with one result: the first prices each op "
+          "<dt>Closed form, replay</dt><dd>Two predictors with one result: the first prices each "
+          "op "
           "from its sizes, the second walks a trace of the step through caches, TLB and memory."
           "</dd>\n"
           "<dt>Near group</dt><dd>The smallest group within 5 % of the fastest. A smaller group "
           "selects for fewer layers at once, so it is the safer choice where time is nearly "
           "equal.</dd>\n"
-          "<dt>Where a point was asked for more than once</dt><dd>the latest run counts; older ones "
+          "<dt>Where a point was asked for more than once</dt><dd>the latest run counts; older "
+          "ones "
           "stay in the store.</dd>\n"
           "</dl>\n</body>\n</html>\n", f);
 }
@@ -169,7 +174,8 @@ int clsa_page_setups(struct clsa_page *page, struct clsa_reader *reader, struct 
         status = clsa_rows_load(reader, "sources", -1, &parameters, err);
     if (!status && setups.n > 0) {
         clsa_page_section(page, "setups", "Machines and software, with sources");
-        fputs("<p>Every value a prediction used, with its unit and where it comes from. Rows set on "
+        fputs("<p>Every value a prediction used, with its unit and where it comes from. Rows set "
+              "on "
               "the command line are tinted.</p>\n", f);
         for (size_t i = 0; i < setups.n; i++) {
             const char *kind = clsa_rows_text(&setups, i, "kind");

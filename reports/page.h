@@ -1,4 +1,5 @@
-/* Pieces of the HTML page that know no section's meaning: frame, tables of rows, legends, setups. */
+/* Pieces of the HTML page that know no section's meaning: frame, tables of rows, legends,
+ * setups. */
 #ifndef CLSA_REPORTS_PAGE_H
 #define CLSA_REPORTS_PAGE_H
 

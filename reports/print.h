@@ -25,8 +25,8 @@ struct clsa_value {
     const char *text;
 };
 
-/* A table under way. Text tables are held back until the end, to know their widths; CSV and JSON (an
- * array of objects) go out row by row. */
+/* A table under way. Text tables are held back until the end, to know their widths; CSV and JSON
+ * (an array of objects) go out row by row. */
 struct clsa_printer;
 
 /* Column names are copied. Returns 0 or CLSA_ENOMEM. */
@@ -35,12 +35,12 @@ int clsa_printer_open(FILE *stream, enum clsa_format format, const char *const *
 /* `values` has one value a column. Returns 0 or CLSA_ENOMEM. */
 int clsa_printer_row(struct clsa_printer *printer, const struct clsa_value *values,
                      struct clsa_err *err);
-/* Ends the table and frees the printer, also on failure. Returns 0 or CLSA_EIO when the stream failed.
- * Takes NULL. */
+/* Ends the table and frees the printer, also on failure. Returns 0 or CLSA_EIO when the stream
+ * failed. Takes NULL. */
 int clsa_printer_close(struct clsa_printer *printer, struct clsa_err *err);
 
-/* Prints all rows of a cursor and destroys it. Columns named ..._us, ..._ms, ..._percent, speedup...,
- * print with fixed decimals in text tables; CSV and JSON hold full precision. */
+/* Prints all rows of a cursor and destroys it. Columns named ..._us, ..._ms, ..._percent,
+ * speedup..., print with fixed decimals in text tables; CSV and JSON hold full precision. */
 int clsa_print_cursor(FILE *stream, enum clsa_format format, struct clsa_cursor *cursor,
                       struct clsa_err *err);
 

@@ -63,7 +63,8 @@ static void put_best(struct report *r, const struct clsa_setting *s)
     struct clsa_study *study = &r->study;
     if (s->top_k == 0)
         return;
-    fputs("<div class=\"scroll\"><table class=\"heat\"><caption>Fastest group size, its speed-up over "
+    fputs("<div class=\"scroll\"><table class=\"heat\"><caption>Fastest group size, its speed-up "
+          "over "
           "dense attention (over one index a layer where dense was not asked for), and its step "
           "time</caption>\n<tr><th class=\"t\">batch \\ context</th>", r->f);
     for (size_t c = 0; c < s->n_contexts; c++)
@@ -125,7 +126,8 @@ static int put_setting_figures(struct report *r, const struct clsa_setting *s, c
             fputs("</figure>\n", r->f);
         }
         if (!status && s->n_contexts > 1) {
-            fprintf(r->f, "<figure><figcaption><b>Step time against context, batch %lld</b>One line "
+            fprintf(r->f, "<figure><figcaption><b>Step time against context, batch %lld</b>One "
+                          "line "
                     "a group size; bands are 80 %% intervals.</figcaption>\n", (long long)batch);
             status = clsa_figure_time(study, s, batch, prefix, r->canvas, err);
             fputs("</figure>\n", r->f);
@@ -271,8 +273,10 @@ static int put_quality(struct report *r, struct clsa_err *err)
     if (q->n == 0)
         return CLSA_OK;
     clsa_page_section(&r->page, "quality", "What sharing costs in answers");
-    fputs("<p>Recall tasks: a text holds facts; a one-hop question asks for one, a two-hop question "
-          "for the fact that another fact names. An answer counts when every byte of it is the most "
+    fputs("<p>Recall tasks: a text holds facts; a one-hop question asks for one, a two-hop "
+          "question "
+          "for the fact that another fact names. An answer counts when every byte of it is the "
+          "most "
           "likely one. Mass covered is the share of dense attention's weight that falls on the "
           "positions selected.</p>\n<div class=\"figures\">\n", r->f);
     for (size_t from = 0, to, i = 1; from < q->n && !status; from = to, i++) {
@@ -398,7 +402,8 @@ static int put_measured(struct report *r, struct clsa_err *err)
         return CLSA_OK;
     clsa_page_section(&r->page, "measured", "Predicted against measured");
     fputs("<p>Every measured time of the store that has a prediction of the same model, machine, "
-          "software, batch, context, group and op. Error is predicted over measured, less one; mean and max are of its "
+          "software, batch, context, group and op. Error is predicted over measured, less one; "
+          "mean and max are of its "
           "size; inside counts measured times within their 80 % interval.</p>\n"
           "<div class=\"figures\"><figure><figcaption><b>All pairs</b>Orange are whole steps, blue "
           "are ops; the shaded band is within 20 %, whiskers are 80 % intervals.</figcaption>\n",
@@ -420,8 +425,10 @@ static int put_sections(struct report *r, struct clsa_err *err)
         status = put_measured(r, err);
     if (!status)
         status = put_query(r, "validation", "accuracy", "How far predictions are off",
-                           "Tables of measurements held against predictions: size of the error, its "
-                           "bias, rank correlation, and rows inside their 80 % interval. Judged rows "
+                           "Tables of measurements held against predictions: size of the error, "
+                           "its "
+                           "bias, rank correlation, and rows inside their 80 % interval. Judged "
+                           "rows "
                            "were not used in fitting any constant; the roofline is bytes over "
                            "bandwidth or operations over peak, whichever is longer.",
                            COLUMNS(accuracy_columns), err);

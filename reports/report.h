@@ -1,5 +1,5 @@
-/* The reports: one self-contained HTML file, and the same headline in a terminal. Both read the store
- * and nothing else, and give the same bytes for the same store. */
+/* The reports: one self-contained HTML file, and the same headline in a terminal. Both read the
+ * store and nothing else, and give the same bytes for the same store. */
 #ifndef CLSA_REPORTS_REPORT_H
 #define CLSA_REPORTS_REPORT_H
 
@@ -13,7 +13,8 @@
  * Returns 0, CLSA_EIO, CLSA_EFORMAT (a damaged store) or CLSA_ENOMEM. */
 int clsa_report_html(struct clsa_reader *reader, const char *path, struct clsa_err *err);
 
-/* The headline answers and a chart of speed-up against group size, as text `columns` wide (0: 80; at least 60). */
+/* The headline answers and a chart of speed-up against group size, as text `columns` wide (0:
+ * 80; at least 60). */
 int clsa_report_terminal(struct clsa_reader *reader, FILE *stream, unsigned columns,
                          struct clsa_err *err);
 

@@ -32,8 +32,8 @@ const char *clsa_rows_text(const struct clsa_rows *rows, size_t row, const char 
 double clsa_rows_f64(const struct clsa_rows *rows, size_t row, const char *column);
 int64_t clsa_rows_i64(const struct clsa_rows *rows, size_t row, const char *column);
 
-/* Memory that lives as long as a page. A failed allocation sets `failed`; text then is "" and memory
- * NULL. */
+/* Memory that lives as long as a page. A failed allocation sets `failed`; text then is "" and
+ * memory NULL. */
 struct clsa_pool {
     void **items;
     size_t n, room;

@@ -61,8 +61,8 @@ static void name_setting(struct clsa_study *study, struct clsa_setting *s)
                                 s->kv_shared ? "shared" : "of each layer's own", ranks, threads);
 }
 
-/* Every (key, top-k) of the rows with groups is a setting; dense rows of the key join it. Keys that hold
- * dense rows only are settings of top-k 0. */
+/* Every (key, top-k) of the rows with groups is a setting; dense rows of the key join it. Keys
+ * that hold dense rows only are settings of top-k 0. */
 static int group_steps(struct clsa_study *study, struct clsa_err *err)
 {
     const struct clsa_rows *rows = &study->steps;

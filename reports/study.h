@@ -1,5 +1,5 @@
-/* What a store says, sorted for reading: predicted steps by setting, and the answers in words. The HTML
- * page and the terminal report are both written from this. */
+/* What a store says, sorted for reading: predicted steps by setting, and the answers in words.
+ * The HTML page and the terminal report are both written from this. */
 #ifndef CLSA_REPORTS_STUDY_H
 #define CLSA_REPORTS_STUDY_H
 
@@ -8,8 +8,8 @@
 
 #define CLSA_NO_ROW SIZE_MAX
 
-/* Points that differ in batch, context and group size only. `rows` are rows of study.steps; dense rows
- * are in it whatever its top-k. Lists ascend. */
+/* Points that differ in batch, context and group size only. `rows` are rows of study.steps;
+ * dense rows are in it whatever its top-k. Lists ascend. */
 struct clsa_setting {
     const char *model, *machine, *implementation, *method, *phase;
     int64_t kv_shared, ranks, threads, top_k;
@@ -44,7 +44,8 @@ size_t clsa_study_step(const struct clsa_study *study, const struct clsa_setting
 /* The row of study.best, likewise. */
 size_t clsa_study_best(const struct clsa_study *study, const struct clsa_setting *setting,
                        int64_t batch, int64_t context);
-/* Rows of study.quality of one model, kernels and length are adjacent: the end of those from `from`. */
+/* Rows of study.quality of one model, kernels and length are adjacent: the end of those from
+ * `from`. */
 size_t clsa_study_quality_end(const struct clsa_study *study, size_t from);
 /* Fills study.findings; called by load. */
 int clsa_study_find(struct clsa_study *study, struct clsa_err *err);
@@ -56,7 +57,8 @@ int clsa_figure_speedup(struct clsa_study *study, const struct clsa_setting *set
                         struct clsa_err *err);
 int clsa_figure_time(struct clsa_study *study, const struct clsa_setting *setting, int64_t batch,
                      const char *prefix, struct clsa_canvas *canvas, struct clsa_err *err);
-/* Time by op at one context, a bar a group. *legend, if not NULL, is set to the ops drawn, in order. */
+/* Time by op at one context, a bar a group. *legend, if not NULL, is set to the ops drawn, in
+ * order. */
 struct clsa_legend {
     struct {
         const char *name;

@@ -1,5 +1,5 @@
-/* The canvas that writes SVG. Coordinates have one digit after the point, so that the same chart gives
- * the same bytes. */
+/* The canvas that writes SVG. Coordinates have one digit after the point, so that the same chart
+ * gives the same bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,8 +10,8 @@ static const char *const paint_class[CLSA_PAINTS] = {
     "grid", "axis", "ref", "label", "text", "strong", "r0", "r1", "r2", "r3", "r4", "r5", "r6",
     "r7",   "a0",   "a1",  "a2",    "a3",   "i0",     "i1", "i2", "i3", "o0", "o1", "o2", "o3"};
 
-/* Length of the UTF-8 character at p, 0 when it is none (overlong forms, surrogates, beyond U+10FFFF
- * and control characters included). */
+/* Length of the UTF-8 character at p, 0 when it is none (overlong forms, surrogates, beyond
+ * U+10FFFF and control characters included). */
 static int utf8_length(const unsigned char *p)
 {
     if (*p < 0x80)

@@ -1,5 +1,5 @@
-/* The canvas that writes text. A character cell is CELL_W x CELL_H points; lines are braille dots, two
- * by four a cell; words win over bars, bars over lines. */
+/* The canvas that writes text. A character cell is CELL_W x CELL_H points; lines are braille
+ * dots, two by four a cell; words win over bars, bars over lines. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -45,7 +45,8 @@ static uint32_t *cell(struct term *t, long column, long row)
     return &t->glyphs[(size_t)row * t->columns + (size_t)column];
 }
 
-/* Unicode braille: dots of the left column are bits 0 1 2 6 from top to bottom, of the right 3 4 5 7. */
+/* Unicode braille: dots of the left column are bits 0 1 2 6 from top to bottom, of the right 3 4
+ * 5 7. */
 static void put_dot(struct term *t, double x, double y)
 {
     static const uint8_t bits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};

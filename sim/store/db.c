@@ -110,8 +110,9 @@ static int check_header(const char *path, struct clsa_err *err)
         return clsa_fail(err, CLSA_EFORMAT, "%s: not a database (%s)", path,
                          got == 0 ? "empty file" : got < sizeof header ? "too short"
                                                                        : "no SQLite header");
-    /* SQLite file format, section 1.3: page size at 16 (1 means 65536), page count at 28, which holds
-     * when the change counters at 24 and 92 agree. A hot journal may still owe pages: leave that. */
+    /* SQLite file format, section 1.3: page size at 16 (1 means 65536), page count at 28, which
+     * holds when the change counters at 24 and 92 agree. A hot journal may still owe pages:
+     * leave that. */
     const uint64_t page = header[16] == 0 && header[17] == 1
                               ? 65536
                               : (uint64_t)header[16] << 8 | header[17];
@@ -126,8 +127,8 @@ static int check_header(const char *path, struct clsa_err *err)
     return CLSA_OK;
 }
 
-/* Every table, view and index of schema.sql must be there, word for word: later statements rely on the
- * constraints. A trigger could change what they do, so none is allowed. */
+/* Every table, view and index of schema.sql must be there, word for word: later statements rely
+ * on the constraints. A trigger could change what they do, so none is allowed. */
 static int check_schema(sqlite3 *db, const char *path, struct clsa_err *err)
 {
     sqlite3 *model = NULL;

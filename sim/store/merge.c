@@ -1,6 +1,6 @@
-/* Stores into one store. The output is opened like any store that is written to: new under a temporary
- * name, existing in one transaction. Rows are copied column by column; ids and references move by a
- * fixed distance a source, so that the rows of a run keep their order. */
+/* Stores into one store. The output is opened like any store that is written to: new under a
+ * temporary name, existing in one transaction. Rows are copied column by column; ids and
+ * references move by a fixed distance a source, so that the rows of a run keep their order. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
-/* Statements that read. The store's own connection is shared with readers of an uncommitted run, so
- * refusal happens at prepare: an authorizer for what a statement may touch, and SQLite's own word on
- * whether it writes. */
+/* Statements that read. The store's own connection is shared with readers of an uncommitted run,
+ * so refusal happens at prepare: an authorizer for what a statement may touch, and SQLite's own
+ * word on whether it writes. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>

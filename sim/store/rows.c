@@ -15,7 +15,8 @@ static const struct {
     [CLSA_INSERT_INPUT] = {"run_input", "run_id, role, path, digest, bytes"},
     [CLSA_INSERT_MODEL] = {"model", "run_id, name, geometry_json"},
     [CLSA_INSERT_MACHINE] = {"machine", "run_id, name, kind, base, overrides, path"},
-    [CLSA_INSERT_MACHINE_PARAMETER] = {"machine_parameter", "machine_id, ordinal, parameter, value, "
+    [CLSA_INSERT_MACHINE_PARAMETER] = {"machine_parameter", "machine_id, ordinal, parameter, "
+                                                            "value, "
                                                             "unit, source, origin"},
     [CLSA_INSERT_IMPLEMENTATION] = {"implementation", "run_id, name, base, overrides, path"},
     [CLSA_INSERT_IMPLEMENTATION_PARAMETER] = {"implementation_parameter",

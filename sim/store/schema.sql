@@ -1,8 +1,8 @@
 -- The store of clsa, version 1: one SQLite file that holds what was asked, with which inputs, and
 -- what came out. Everything hangs below a run; a run has a GUID, so that files merge.
 --
--- Units are in column names. Times are integer picoseconds (_ps), sizes bytes (_bytes). Group size 0
--- is dense attention. A NULL is "not known", never zero.
+-- Units are in column names. Times are integer picoseconds (_ps), sizes bytes (_bytes). Group size
+-- 0 is dense attention. A NULL is "not known", never zero.
 --
 -- Predictions and measurements of the same thing agree in the key columns
 --   model, machine, implementation, phase, batch, context_tokens, new_tokens, group_size, top_k,
@@ -44,8 +44,8 @@ CREATE TABLE model (
     UNIQUE (run_id, name)
 ) STRICT;
 
--- A machine or a software implementation as the run used it, overrides applied. The name carries the
--- overrides ("h100-sxm l2.size=128MiB"), so that a changed machine is another machine everywhere.
+-- A machine or a software implementation as the run used it, overrides applied. The name carries
+-- the overrides ("h100-sxm l2.size=128MiB"), so that a changed machine is another machine everywhere.
 CREATE TABLE machine (
     id         INTEGER PRIMARY KEY,
     run_id     INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
@@ -167,7 +167,7 @@ CREATE TABLE measurement (
     lo_ps           INTEGER CHECK (lo_ps <= time_ps),      -- spread of the samples
     hi_ps           INTEGER CHECK (hi_ps >= time_ps),
     samples         INTEGER NOT NULL DEFAULT 1 CHECK (samples > 0),
-    source          TEXT NOT NULL DEFAULT ''               -- how it was measured, or the file it came from
+    source          TEXT NOT NULL DEFAULT ''               -- how it was measured, or its file
 ) STRICT;
 CREATE INDEX measurement_run ON measurement (run_id);
 CREATE INDEX measurement_key ON measurement (phase, batch, context_tokens, group_size, op);

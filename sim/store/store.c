@@ -122,8 +122,8 @@ static void close_db(struct clsa_store *store)
     store->db = NULL;
 }
 
-/* Gives the finished file its name. A path that came into being since open is another process's store:
- * the run joins it. */
+/* Gives the finished file its name. A path that came into being since open is another process's
+ * store: the run joins it. */
 static int publish(struct clsa_store *store, struct clsa_err *err)
 {
     const int fd = open(store->temporary, O_RDONLY | O_CLOEXEC);

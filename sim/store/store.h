@@ -2,16 +2,16 @@
  * columns mean). Nothing else in the project includes sqlite3.h.
  *
  * Writing. clsa_store_open begins one run and one transaction; add functions append rows; commit
- * makes all of them visible at once. A new file is built under a temporary name and appears at commit
- * only; an existing file is changed in one transaction. Without commit nothing remains. Any failure of
- * an add leaves the run to be destroyed, not committed.
+ * makes all of them visible at once. A new file is built under a temporary name and appears at
+ * commit only; an existing file is changed in one transaction. Without commit nothing remains. Any
+ * failure of an add leaves the run to be destroyed, not committed.
  *
  * Row structs hold borrowed text, copied at the call. Text may be NULL where "" is meant. A double
  * that is NaN and an int64 that is CLSA_NULL are stored as NULL: "not known".
  *
- * Errors, everywhere: 0 or CLSA_EIO (read-only, disk full, locked by another program), CLSA_EFORMAT
- * (not a store, damaged, truncated), CLSA_EUNSUPPORTED (made by a newer version), CLSA_ERANGE (a row
- * the schema forbids), CLSA_ENOMEM; messages name the file. */
+ * Errors, everywhere: 0 or CLSA_EIO (read-only, disk full, locked by another program),
+ * CLSA_EFORMAT (not a store, damaged, truncated), CLSA_EUNSUPPORTED (made by a newer version),
+ * CLSA_ERANGE (a row the schema forbids), CLSA_ENOMEM; messages name the file. */
 #ifndef CLSA_STORE_STORE_H
 #define CLSA_STORE_STORE_H
 
@@ -48,17 +48,19 @@ struct clsa_parameter_row {
     const char *op, *parameter, *value, *unit, *source, *origin;
 };
 
-/* A machine or an implementation as the run used it (machine.h has a clsa_machine_row of its own).
- * `kind` is unused for implementations. The name carries the overrides: "h100-sxm l2.size=128MiB".
- * Where parameters repeat a name (an inherited row and the row that replaces it), the later row wins. */
+/* A machine or an implementation as the run used it (machine.h has a clsa_machine_row of its
+ * own). `kind` is unused for implementations. The name carries the overrides: "h100-sxm
+ * l2.size=128MiB". Where parameters repeat a name (an inherited row and the row that replaces
+ * it), the later row wins. */
 struct clsa_setup_row {
     const char *name, *kind, *base, *overrides, *path;
     const struct clsa_parameter_row *parameters;
     size_t n_parameters;
 };
 
-/* What a step is, in predictions and measurements alike. phase is "prefill" or "decode"; new_tokens,
- * ranks 0 mean 1; threads 0 the whole machine. top_k of a dense step (group 0) is stored as 0. */
+/* What a step is, in predictions and measurements alike. phase is "prefill" or "decode";
+ * new_tokens, ranks 0 mean 1; threads 0 the whole machine. top_k of a dense step (group 0) is
+ * stored as 0. */
 struct clsa_point {
     int64_t model_id;
     const char *phase;
@@ -142,8 +144,8 @@ const char *clsa_store_guid(const struct clsa_store *store);
 
 int clsa_store_add_input(struct clsa_store *store, const struct clsa_input_row *row,
                          struct clsa_err *err);
-/* These return the id that other rows refer to in *id. A name that the run has already given returns
- * the id of the first row and adds nothing. */
+/* These return the id that other rows refer to in *id. A name that the run has already given
+ * returns the id of the first row and adds nothing. */
 int clsa_store_add_model(struct clsa_store *store, const struct clsa_model_row *row, int64_t *id,
                          struct clsa_err *err);
 int clsa_store_add_machine(struct clsa_store *store, const struct clsa_setup_row *row,
@@ -166,9 +168,9 @@ int clsa_store_add_accuracy(struct clsa_store *store, const struct clsa_accuracy
 int clsa_store_add_kernel_check(struct clsa_store *store, const struct clsa_kernel_check_row *row,
                                 struct clsa_err *err);
 
-/* Copies every run of the files named into `out` (made if it does not exist) in one transaction; runs
- * that are there already, by GUID, are left alone, so that merging twice changes nothing. *added, if
- * not NULL, is the number of runs copied. */
+/* Copies every run of the files named into `out` (made if it does not exist) in one transaction;
+ * runs that are there already, by GUID, are left alone, so that merging twice changes nothing.
+ * *added, if not NULL, is the number of runs copied. */
 int clsa_store_merge(const char *out, const char *const *paths, size_t n_paths, size_t *added,
                      struct clsa_err *err);
 
@@ -180,13 +182,14 @@ enum clsa_cell { CLSA_CELL_NULL, CLSA_CELL_INTEGER, CLSA_CELL_REAL, CLSA_CELL_TE
 
 /* Opens an existing store read-only; CLSA_ENOTFOUND when there is no such file. */
 int clsa_reader_open(const char *path, struct clsa_reader **out, struct clsa_err *err);
-/* A reader on a store being written: sees its uncommitted rows; in queries the parameter :run stands
- * for the run's id. Belongs to the store: do not destroy it. */
+/* A reader on a store being written: sees its uncommitted rows; in queries the parameter :run
+ * stands for the run's id. Belongs to the store: do not destroy it. */
 struct clsa_reader *clsa_store_reader(struct clsa_store *store);
 /* Takes NULL. Cursors of the reader must have been destroyed. */
 void clsa_reader_destroy(struct clsa_reader *reader);
 const char *clsa_reader_path(const struct clsa_reader *reader);
-/* A statement that works for longer than this stops with CLSA_ELIMIT; 0 is no limit (the default). */
+/* A statement that works for longer than this stops with CLSA_ELIMIT; 0 is no limit (the
+ * default). */
 void clsa_reader_time_limit(struct clsa_reader *reader, unsigned seconds);
 
 /* Prepares one SELECT (or WITH, VALUES, EXPLAIN); anything that writes, attaches or sets is refused

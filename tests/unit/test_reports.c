@@ -1,5 +1,5 @@
-/* reports: named queries give the columns the commands promise, tables print what a cursor holds, and the
- * page is whole, self-contained, escaped and the same every time. */
+/* reports: named queries give the columns the commands promise, tables print what a cursor
+ * holds, and the page is whole, self-contained, escaped and the same every time. */
 #include "tests/unit/test.h"
 
 #include <inttypes.h>
@@ -122,8 +122,8 @@ START_TEST(queries_hold_the_columns_the_commands_promise)
         if (lines++ == 0)
             continue;
         const int got = sscanf(line, "toy,%15[^,],plain,decode,%llu,%llu,%u,%u,%u,%lf,%lf,%lf,%lf,"
-                               "%lf,%lf,%lf,%lf", machine, &batch, &context, &group, &shared, &top_k,
-                               &step, &lo, &hi, &parts[0], &parts[1], &parts[2], &dense, &one);
+                               "%lf,%lf,%lf,%lf", machine, &batch, &context, &group, &shared,
+                               &top_k, &step, &lo, &hi, &parts[0], &parts[1], &parts[2], &dense, &one);
         ck_assert_msg(got == (group ? 14 : 13), "%s", line);
         const double want = (double)step_ps(batch, context, group);
         ck_assert_double_eq_tol(step * 1e6, want * (strcmp(machine, "slow") == 0 ? 2 : 1), 1);
@@ -172,7 +172,8 @@ START_TEST(formats_agree_and_escape)
 {
     struct clsa_store *store = make_store("toy");
     struct clsa_reader *reader = clsa_store_reader(store);
-    static const char sql[] = "SELECT 1 AS i, 0.1 AS r, NULL AS n, 'a,\"b\"' || char(10) || 'é' AS t "
+    static const char sql[] = "SELECT 1 AS i, 0.1 AS r, NULL AS n, "
+                              "'a,\"b\"' || char(10) || 'é' AS t "
                               "UNION ALL SELECT -5, 1e300, 2, 'x' || char(27) || '[31m'";
     char *csv = printed(reader, sql, CLSA_FORMAT_CSV);
     ck_assert_str_eq(csv, "i,r,n,t\n1,0.1,,\"a,\"\"b\"\"\né\"\n-5,1e+300,2,x\033[31m\n");
@@ -350,7 +351,8 @@ START_TEST(the_terminal_report_fits_its_columns)
             unsigned width = 0;
             for (const char *p = line; *p; p++)
                 width += ((unsigned char)*p & 0xc0) != 0x80;
-            ck_assert_msg(width <= columns || strstr(line, "Speed-up over"), "%u: %s", columns, line);
+            ck_assert_msg(width <= columns || strstr(line, "Speed-up over"), "%u: %s", columns,
+                          line);
         }
         free(text);
     }
@@ -431,8 +433,8 @@ static void probe_destroy(struct clsa_canvas *c)
     (void)c;
 }
 
-static const struct clsa_canvas_ops probe_ops = {probe_begin, probe_line, probe_band, probe_rect,
-                                                 probe_dot,   probe_text, probe_end,  probe_destroy};
+static const struct clsa_canvas_ops probe_ops = {
+    probe_begin, probe_line, probe_band, probe_rect, probe_dot, probe_text, probe_end, probe_destroy};
 
 START_TEST(charts_are_to_scale)
 {

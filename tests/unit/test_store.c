@@ -1,5 +1,5 @@
-/* sim/store: what was added comes back through the views; files merge by GUID; damage, foreign files
- * and full disks give messages and leave nothing behind. */
+/* sim/store: what was added comes back through the views; files merge by GUID; damage, foreign
+ * files and full disks give messages and leave nothing behind. */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -352,7 +352,8 @@ START_TEST(merging_is_by_guid_and_idempotent)
                "AND i.run_id = p.run_id"), 36);
     ck_assert_double_eq(
         number(at("out.db"), "SELECT count(*) FROM prediction_op o JOIN prediction p "
-               "ON p.id = o.prediction_id WHERE o.op = 'attn_sparse' AND o.time_ps = p.step_ps / 2"),
+               "ON p.id = o.prediction_id WHERE o.op = 'attn_sparse' "
+               "AND o.time_ps = p.step_ps / 2"),
         36);
     const char *bad[] = {at("a.db"), at("missing.db")};
     ck_assert_int_eq(clsa_store_merge(at("never.db"), bad, 2, NULL, &err), CLSA_ENOTFOUND);
@@ -525,7 +526,8 @@ START_TEST(a_store_in_memory_reads_its_own_run)
 }
 END_TEST
 
-/* A disk that fills up while the run is written: exit status of a child whose files may not grow. */
+/* A disk that fills up while the run is written: exit status of a child whose files may not
+ * grow. */
 static int write_with_limit(const char *path, rlim_t bytes)
 {
     const pid_t child = fork();
