@@ -240,7 +240,9 @@ static void combine_kernel(const struct clsa_step *step, const struct clsa_op *o
     k->blocks = (uint64_t)max2(1, ceil_div((double)clsa_op_rows(step, op) * op->heads, 4));
     k->steps = splits;
     k->step_cycles = get(impl, op, CLSA_IMPL_COMBINE_STEP);
-    k->prologue_cycles = get(impl, op, CLSA_IMPL_COMBINE_PROLOGUE);
+    k->hops = 1; /* running sums, before the rows they weigh */
+    k->prologue_cycles =
+        get(impl, op, CLSA_IMPL_PROLOGUE) + get(impl, op, CLSA_IMPL_COMBINE_PROLOGUE);
     clsa_gpu_kernel_stream(k, CLSA_GPU_SCRATCH, false, CLSA_STREAM, bytes, bytes, 0);
     clsa_map_activations(step, op, k, CLSA_WRITE);
 }
@@ -349,7 +351,9 @@ int clsa_map_attention(const struct clsa_step *step, const struct clsa_op *op,
                              get(impl, op, CLSA_IMPL_COMBINE_STEP) * b.splits;
     const double efficiency = get(impl, op, CLSA_IMPL_TENSOR_EFFICIENCY);
     const double rate = clsa_gpu_tensor_rate(machine, k->tensor_dtype) / machine->tensor_sustained;
-    const double flops = b.chunks * b.tiles * k->step_tensor_flops / together;
+    /* Padding rows are zero and switch next to nothing: they take time but no power. */
+    const double flops =
+        b.chunks * b.tiles * k->step_tensor_flops / together * b.rows / b.tile_m;
     const double alone = k->steps * (k->step_tensor_flops / (rate * efficiency) +
                                      (k->step_cycles + k->step_issue_cycles) / machine->sm_clock) +
                          k->prologue_cycles / machine->sm_clock;
