@@ -32,6 +32,9 @@ struct levels {
 static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_stream *s,
                            double threads)
 {
+    if (s->known)
+        return (struct levels){s->bytes * s->in_l2, s->bytes * (s->in_cache - s->in_l2),
+                               s->bytes * (1 - s->in_cache)};
     const double l3s = ceil(threads / m->l3_cores);
     const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size);
     const double in_l3 = fmax(in_l2, clsa_cpu_kept(s->distance / l3s, m->l3_size));
@@ -51,7 +54,8 @@ static double row_seconds(const struct clsa_machine *m, const struct clsa_cpu_st
     const double latency =
         (at->l2 * m->l2_latency / clock + at->l3 * m->l3_latency / clock +
          at->dram * m->dram_latency) / total;
-    const double walk = clsa_cpu_walk(m, s->pool_bytes);
+    const double walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
+                                 : clsa_cpu_walk(m, s->pool_bytes);
     /* Rows shorter than the lines at once overlap with their neighbours, walks with each other. */
     const double row = row_lines * latency / lines;
     const double rows_at_once = fmax(1, fmin(m->tlb_walkers, lines / row_lines));

@@ -23,6 +23,10 @@ struct clsa_cpu_stream {
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
     double distance;     /* bytes that came in since the last use, its own included; INFINITY: never */
+    /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or any
+     * cache, answered, and page walks of a row. */
+    bool known;
+    double in_l2, in_cache, walks;
 };
 
 struct clsa_cpu_call {

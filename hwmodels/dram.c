@@ -74,7 +74,7 @@ void clsa_dram_reset(struct clsa_dram *d)
 {
     for (uint32_t i = 0; i < d->config.channels; i++) {
         struct clsa_dram_channel *ch = &d->channels[i];
-        ch->n = ch->bursts = 0;
+        ch->n = ch->bursts = ch->n_pending = 0;
         ch->service = ch->marked = 0;
         for (uint32_t slot = 0; slot < CLSA_DRAM_WINDOW_MAX; slot++)
             ch->order[slot] = (uint8_t)slot;
@@ -123,6 +123,23 @@ static void push_range(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64
     }
 }
 
+static void take_pending(struct clsa_dram *d, struct clsa_dram_channel *ch)
+{
+    for (uint32_t i = 0; i < ch->n_pending; i++)
+        push_range(d, ch, ch->pending[i].low, ch->pending[i].low + ch->pending[i].bursts, -1);
+    ch->n_pending = 0;
+}
+
+/* Channels do not know of each other, so each may take what comes for it when it has gathered some:
+ * its banks are then in the host's cache once for all of it. */
+static void queue_run(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low,
+                      uint64_t bursts)
+{
+    if (ch->n_pending == CLSA_DRAM_PENDING)
+        take_pending(d, ch);
+    ch->pending[ch->n_pending++] = (struct clsa_dram_run){low, bursts};
+}
+
 /* The channel that a round over all channels starts at. */
 static uint32_t turn_of(const struct clsa_dram *d, uint64_t round)
 {
@@ -158,15 +175,17 @@ void clsa_dram_access(struct clsa_dram *d, uint64_t address, uint64_t bytes, boo
         if (to >= d->config.channels)
             to -= d->config.channels;
         const uint64_t local = round * d->chunk_bursts + in;
-        push_range(d, &d->channels[to], local, local + n, -1);
+        queue_run(d, &d->channels[to], local, n);
         low += n;
     }
 }
 
 void clsa_dram_finish(struct clsa_dram *d)
 {
-    for (uint32_t i = 0; i < d->config.channels; i++)
+    for (uint32_t i = 0; i < d->config.channels; i++) {
+        take_pending(d, &d->channels[i]);
         clsa_dram_channel_finish(d, &d->channels[i]);
+    }
 }
 
 /* ---- streams ---- */

@@ -8,6 +8,7 @@
 #include "hwmodels/dram.h"
 
 #define CLSA_ROW_CLOSED (-1)
+#define CLSA_DRAM_PENDING 64 /* runs that wait for their channel's turn; it takes them all at once */
 #define CLSA_DRAM_ACTS 16 /* latest activates remembered; a new one may slip in among the last 12 */
 /* Idle channels start here, so that "long ago" is a time too. */
 #define CLSA_DRAM_ORIGIN UINT64_C(1000000000)
@@ -29,6 +30,11 @@ struct clsa_dram_request {
     uint8_t waits; /* of those, lanes whose bank is not granted yet */
 };
 
+/* Consecutive local bursts of a channel. */
+struct clsa_dram_run {
+    uint64_t low, bursts;
+};
+
 struct clsa_dram_channel {
     struct clsa_dram_bank *banks;
     uint64_t *groups; /* start of the last burst of each bank group */
@@ -41,6 +47,8 @@ struct clsa_dram_channel {
     uint64_t acts[CLSA_DRAM_ACTS]; /* ascending */
     uint64_t service; /* of finished busy periods */
     uint64_t marked;
+    uint32_t n_pending;
+    struct clsa_dram_run pending[CLSA_DRAM_PENDING];
 };
 
 /* What a stream did to one channel. Channels that it finds alike, it leaves alike: with rows open in

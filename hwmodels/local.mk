@@ -53,7 +53,8 @@ nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/cublas.csv \
   hwmodels/implementations/flash-attention-3.csv
 libclsa_hwmodels_a_SOURCES += hwmodels/dram.c hwmodels/dram.h \
-  hwmodels/dram_channel.c hwmodels/dram_channel.h
+  hwmodels/dram_channel.c hwmodels/dram_channel.h \
+  hwmodels/hierarchy.c hwmodels/hierarchy.h hwmodels/tlb.c hwmodels/tlb.h
 nobase_dist_pkgdata_DATA += hwmodels/machines/epyc-genoa.csv
 nobase_dist_pkgdata_DATA += hwmodels/machines/toy-gpu.csv
 nobase_dist_pkgdata_DATA += hwmodels/machines/toy-cpu.csv

@@ -13,3 +13,7 @@ libclsa_replay_a_SOURCES += sim/replay/map_attention.c sim/replay/map_attention.
   sim/replay/map_gemm.c sim/replay/map_gemm.h
 libclsa_replay_a_SOURCES += sim/replay/map_cpu.c sim/replay/map_cpu.h
 libclsa_replay_a_SOURCES += sim/replay/interval.c sim/replay/interval.h
+
+# Replay of traces through exact memory state.
+libclsa_replay_a_SOURCES += sim/replay/replay.c sim/replay/replay.h \
+  sim/replay/replay_units.c sim/replay/replay_units.h
