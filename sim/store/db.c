@@ -127,8 +127,33 @@ static int check_header(const char *path, struct clsa_err *err)
     return CLSA_OK;
 }
 
-/* Every table, view and index of schema.sql must be there, word for word: later statements rely
- * on the constraints. A trigger could change what they do, so none is allowed. */
+/* Past blanks and comments, which are no part of what a statement means. */
+static const char *skip_blank(const char *p)
+{
+    for (;;) {
+        while (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')
+            p++;
+        if (p[0] != '-' || p[1] != '-')
+            return p;
+        p += strcspn(p, "\n");
+    }
+}
+
+static bool same_sql(const char *a, const char *b)
+{
+    for (;;) {
+        const char *next_a = skip_blank(a), *next_b = skip_blank(b);
+        if (*next_a != *next_b || (next_a == a) != (next_b == b))
+            return false;
+        if (*next_a == '\0')
+            return true;
+        a = next_a + 1;
+        b = next_b + 1;
+    }
+}
+
+/* Every table, view and index of schema.sql must be there as it says: later statements rely on the
+ * constraints. A trigger could change what they do, so none is allowed. */
 static int check_schema(sqlite3 *db, const char *path, struct clsa_err *err)
 {
     sqlite3 *model = NULL;
@@ -144,19 +169,22 @@ static int check_schema(sqlite3 *db, const char *path, struct clsa_err *err)
         status = clsa_db_prepare(model, path, "SELECT type, name, sql FROM sqlite_schema "
                                  "WHERE sql IS NOT NULL", &want, err);
     if (!status)
-        status = clsa_db_prepare(db, path, "SELECT sql IS ?3 FROM sqlite_schema "
+        status = clsa_db_prepare(db, path, "SELECT coalesce(sql, '') FROM sqlite_schema "
                                  "WHERE type = ?1 AND name = ?2", &have, err);
     while (!status && sqlite3_step(want) == SQLITE_ROW) {
-        for (int i = 0; i < 3; i++)
-            sqlite3_bind_value(have, i + 1, sqlite3_column_value(want, i));
+        const char *type = (const char *)sqlite3_column_text(want, 0);
+        const char *name = (const char *)sqlite3_column_text(want, 1);
+        const char *sql = (const char *)sqlite3_column_text(want, 2), *found;
+        sqlite3_bind_text(have, 1, type, -1, SQLITE_STATIC);
+        sqlite3_bind_text(have, 2, name, -1, SQLITE_STATIC);
         const int rc = sqlite3_step(have);
-        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        if (rc == SQLITE_DONE)
+            status = clsa_fail(err, CLSA_EFORMAT, "%s: %s %s is missing", path, type, name);
+        else if (rc != SQLITE_ROW || !(found = (const char *)sqlite3_column_text(have, 0)))
             status = clsa_db_fail(db, path, "read", err);
-        else if (rc == SQLITE_DONE || !sqlite3_column_int(have, 0))
-            status = clsa_fail(err, CLSA_EFORMAT, "%s: %s %s is %s", path,
-                               (const char *)sqlite3_column_text(want, 0),
-                               (const char *)sqlite3_column_text(want, 1),
-                               rc == SQLITE_DONE ? "missing" : "not what a store has");
+        else if (!same_sql(sql, found))
+            status = clsa_fail(err, CLSA_EFORMAT, "%s: %s %s is not what a store of version %d has",
+                               path, type, name, CLSA_STORE_VERSION);
         sqlite3_reset(have);
     }
     sqlite3_finalize(have);

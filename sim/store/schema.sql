@@ -45,7 +45,8 @@ CREATE TABLE model (
 ) STRICT;
 
 -- A machine or a software implementation as the run used it, overrides applied. The name carries
--- the overrides ("h100-sxm l2.size=128MiB"), so that a changed machine is another machine everywhere.
+-- the overrides ("h100-sxm l2.size=128MiB"), so that a changed machine is another machine
+-- everywhere.
 CREATE TABLE machine (
     id         INTEGER PRIMARY KEY,
     run_id     INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,

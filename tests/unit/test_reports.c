@@ -123,7 +123,8 @@ START_TEST(queries_hold_the_columns_the_commands_promise)
             continue;
         const int got = sscanf(line, "toy,%15[^,],plain,decode,%llu,%llu,%u,%u,%u,%lf,%lf,%lf,%lf,"
                                "%lf,%lf,%lf,%lf", machine, &batch, &context, &group, &shared,
-                               &top_k, &step, &lo, &hi, &parts[0], &parts[1], &parts[2], &dense, &one);
+                               &top_k, &step, &lo, &hi, &parts[0], &parts[1], &parts[2], &dense,
+                               &one);
         ck_assert_msg(got == (group ? 14 : 13), "%s", line);
         const double want = (double)step_ps(batch, context, group);
         ck_assert_double_eq_tol(step * 1e6, want * (strcmp(machine, "slow") == 0 ? 2 : 1), 1);
@@ -434,7 +435,8 @@ static void probe_destroy(struct clsa_canvas *c)
 }
 
 static const struct clsa_canvas_ops probe_ops = {
-    probe_begin, probe_line, probe_band, probe_rect, probe_dot, probe_text, probe_end, probe_destroy};
+    probe_begin, probe_line, probe_band, probe_rect, probe_dot, probe_text, probe_end,
+    probe_destroy};
 
 START_TEST(charts_are_to_scale)
 {
