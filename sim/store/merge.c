@@ -150,7 +150,7 @@ int clsa_store_merge(const char *out, const char *const *paths, size_t n_paths, 
 {
     struct clsa_store *store = NULL;
     size_t count = 0;
-    int status = clsa_store_start(out, &store, err);
+    int status = clsa_store_start(out, true, &store, err);
     for (size_t i = 0; i < n_paths && !status; i++)
         if (!same_file(paths[i], out))
             status = merge_one(store, paths[i], &count, err);

@@ -48,7 +48,9 @@ struct clsa_store {
 /* Writes the run's own row and sets run_id. */
 int clsa_store_add_run(struct clsa_store *store, const struct clsa_run_row *row,
                        struct clsa_err *err);
-/* Opens `path` (NULL: memory) and begins the transaction, without a run. */
-int clsa_store_start(const char *path, struct clsa_store **out, struct clsa_err *err);
+/* Opens `path` (NULL: memory) and begins the transaction, without a run. In place, an existing
+ * store is written to itself; else rows gather in a new file, which joins it at commit. */
+int clsa_store_start(const char *path, bool in_place, struct clsa_store **out,
+                     struct clsa_err *err);
 
 #endif

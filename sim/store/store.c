@@ -62,7 +62,8 @@ static int begin_new(struct clsa_store *store, struct clsa_err *err)
     return status;
 }
 
-int clsa_store_start(const char *path, struct clsa_store **out, struct clsa_err *err)
+int clsa_store_start(const char *path, bool in_place, struct clsa_store **out,
+                     struct clsa_err *err)
 {
     int status = CLSA_OK;
     struct clsa_store *store = clsa_calloc(1, sizeof *store);
@@ -72,12 +73,19 @@ int clsa_store_start(const char *path, struct clsa_store **out, struct clsa_err 
     }
     store->in_memory = path == NULL;
     struct stat st;
-    if (store->in_memory)
+    if (store->in_memory) {
         status = clsa_db_create(NULL, store->path, &store->db, err);
-    else if ((stat(path, &st) != 0 && errno == ENOENT) || clsa_db_is_empty(path))
-        status = begin_new(store, err);
-    else
-        status = clsa_db_open(path, CLSA_DB_APPEND, &store->db, err);
+    } else {
+        const bool there = !((stat(path, &st) != 0 && errno == ENOENT) || clsa_db_is_empty(path));
+        if (there)
+            status = clsa_db_open(path, CLSA_DB_APPEND, &store->db, err);
+        if (!status && there && !in_place) { /* it will do; nobody waits while the run goes on */
+            sqlite3_close(store->db);
+            store->db = NULL;
+        }
+        if (!status && !store->db)
+            status = begin_new(store, err);
+    }
     if (!status)
         status = clsa_db_exec(store->db, store->path, "BEGIN IMMEDIATE", err);
     if (status)
@@ -93,7 +101,7 @@ int clsa_store_open(const char *path, const struct clsa_run_row *run, struct cls
                     struct clsa_err *err)
 {
     struct clsa_store *store = NULL;
-    int status = clsa_store_start(path, &store, err);
+    int status = clsa_store_start(path, false, &store, err);
     if (status)
         return status;
     if (run->guid)
@@ -122,8 +130,8 @@ static void close_db(struct clsa_store *store)
     store->db = NULL;
 }
 
-/* Gives the finished file its name. A path that came into being since open is another process's
- * store: the run joins it. */
+/* Gives the finished file its name, or lets the run join the store that has that name: the one
+ * found at open, or one that another process made since. */
 static int publish(struct clsa_store *store, struct clsa_err *err)
 {
     const int fd = open(store->temporary, O_RDONLY | O_CLOEXEC);

@@ -1,10 +1,10 @@
 /* The store: one SQLite file of runs, their inputs and what came out (schema.sql says what the
  * columns mean). Nothing else in the project includes sqlite3.h.
  *
- * Writing. clsa_store_open begins one run and one transaction; add functions append rows; commit
- * makes all of them visible at once. A new file is built under a temporary name and appears at
- * commit only; an existing file is changed in one transaction. Without commit nothing remains. Any
- * failure of an add leaves the run to be destroyed, not committed.
+ * Writing. clsa_store_open begins one run; add functions append rows; commit makes all of them
+ * visible at once. Rows gather in a new file under a temporary name; at commit it takes the name
+ * asked for, or its run joins the store of that name in one transaction. Without commit nothing
+ * remains. Any failure of an add leaves the run to be destroyed, not committed.
  *
  * Row structs hold borrowed text, copied at the call. Text may be NULL where "" is meant. A double
  * that is NaN and an int64 that is CLSA_NULL are stored as NULL: "not known".
@@ -135,7 +135,7 @@ struct clsa_kernel_check_row {
 int clsa_store_open(const char *path, const struct clsa_run_row *run, struct clsa_store **out,
                     struct clsa_err *err);
 /* Makes the run visible and ends writing; readers of an in-memory store (clsa_store_reader) go on
- * until destroy. If another process made `path` in the meantime, the run is merged into it. */
+ * until destroy. */
 int clsa_store_commit(struct clsa_store *store, struct clsa_err *err);
 /* Forgets the run unless it was committed. Takes NULL. */
 void clsa_store_destroy(struct clsa_store *store);
@@ -182,7 +182,7 @@ enum clsa_cell { CLSA_CELL_NULL, CLSA_CELL_INTEGER, CLSA_CELL_REAL, CLSA_CELL_TE
 
 /* Opens an existing store read-only; CLSA_ENOTFOUND when there is no such file. */
 int clsa_reader_open(const char *path, struct clsa_reader **out, struct clsa_err *err);
-/* A reader on a store being written: sees its uncommitted rows; in queries the parameter :run
+/* A reader on a store being written: sees the rows of its run alone; in queries the parameter :run
  * stands for the run's id. Belongs to the store: do not destroy it. */
 struct clsa_reader *clsa_store_reader(struct clsa_store *store);
 /* Takes NULL. Cursors of the reader must have been destroyed. */

@@ -319,6 +319,14 @@ START_TEST(two_makers_of_one_file_both_count)
     clsa_store_destroy(first);
     clsa_store_destroy(second);
     ck_assert_double_eq(number(at("x.db"), "SELECT count(*) FROM run"), 2);
+    /* Nor do two that add to one wait for each other. */
+    ck_assert_int_eq(clsa_store_open(at("x.db"), &a_run, &first, &err), 0);
+    ck_assert_int_eq(clsa_store_open(at("x.db"), &a_run, &second, &err), 0);
+    ck_assert_int_eq(clsa_store_commit(second, &err), 0);
+    ck_assert_int_eq(clsa_store_commit(first, &err), 0);
+    clsa_store_destroy(first);
+    clsa_store_destroy(second);
+    ck_assert_double_eq(number(at("x.db"), "SELECT count(*) FROM run"), 4);
     ck_assert_int_eq(files_in_dir(), 1);
 }
 END_TEST
