@@ -68,17 +68,17 @@ double clsa_gpu_row_efficiency(const struct clsa_machine *machine, double row_by
 {
     if (row_bytes <= 0)
         return 1;
-    /* Whole bursts move. Each row that starts somewhere else costs its channel an activate, of which a
-     * four-activate window allows only so many, and the bus turns to another bank meanwhile. */
+    /* Whole bursts move. A row, and every further piece of it on the next channel, costs its channel
+     * an activate beside its bytes, which neighbours of other banks hide only in part: on H100 random
+     * rows take their bytes' time and about 3 ns more (h100_own_micro.csv, gather from 8.6 GB). */
     const double burst = machine->dram_burst;
     const double moved = ceil(row_bytes / burst) * burst;
     const double channel_rate =
         machine->dram_bandwidth * machine->dram_stream / machine->dram_channels;
-    const double pieces = max2(1, moved / machine->dram_interleave);
-    const double piece = moved / pieces;
-    const double transfer = piece / channel_rate;
+    const double pieces = ceil(moved / machine->dram_interleave);
+    const double transfer = moved / channel_rate;
     const double activate = max2(machine->dram_trrd, machine->dram_tfaw / 4);
-    return row_bytes / moved * transfer / max2(transfer, activate);
+    return row_bytes / moved * transfer / (transfer + pieces * activate);
 }
 
 double clsa_gpu_l1_kept(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
@@ -148,20 +148,49 @@ static void block_rates(const struct clsa_machine *m, const struct clsa_gpu_kern
     r->dram = dram / work;
 }
 
-/* Longest of what c concurrent blocks ask of a shared resource, for one step of each. */
-static double shared_time(const struct clsa_machine *m, const struct clsa_gpu_kernel *k,
-                          const struct rates *r, double latency, double c, double *memory,
-                          double *arithmetic)
+/* Seconds of one step of each of c concurrent blocks, by what they share. */
+struct shared {
+    double dram, l2, port, flight, arithmetic;
+    double longest; /* of all, as far as they overlap */
+};
+
+static void share(const struct clsa_machine *m, const struct clsa_gpu_kernel *k,
+                  const struct rates *r, double latency, double c, struct shared *out)
 {
     const double a_sm = ceil(c / m->sm_count); /* blocks of the fullest SM */
-    const double block_inflight = k->inflight_bytes > 0 ? k->inflight_bytes
-                                                        : k->stages * r->step_bytes;
-    const double inflight = min2(a_sm * block_inflight, m->inflight_sm);
-    const double little = inflight > 0 ? a_sm * r->step_bytes * latency / inflight : 0;
-    *memory = max2(max2(c * r->dram, c * r->l2), max2(a_sm * r->port, little));
-    *arithmetic = a_sm * r->arithmetic;
+    const double of_block =
+        k->inflight_bytes > 0 ? k->inflight_bytes : k->stages * r->step_bytes;
+    const double flight = min2(a_sm * of_block, m->inflight_sm);
+    out->dram = c * r->dram;
+    out->l2 = c * r->l2;
+    out->port = a_sm * r->port;
+    out->flight = flight > 0 ? a_sm * r->step_bytes * latency / flight : 0;
+    out->arithmetic = a_sm * r->arithmetic;
+    const double memory = max2(max2(out->dram, out->l2), max2(out->port, out->flight));
     const double overlap = k->overlap > 0 ? k->overlap : 1;
-    return max2(*memory, *arithmetic) + (1 - overlap) * min2(*memory, *arithmetic);
+    out->longest = max2(memory, out->arithmetic) + (1 - overlap) * min2(memory, out->arithmetic);
+}
+
+static enum clsa_gpu_bound bound_of(const struct shared *s, const struct rates *r, double alone)
+{
+    const double latency = max2(alone, s->flight);
+    const double memory = max2(max2(s->dram, s->l2), s->port);
+    if (latency >= max2(memory, s->arithmetic))
+        return CLSA_BOUND_LATENCY;
+    if (s->arithmetic >= memory)
+        return r->arithmetic_bound;
+    return s->dram >= memory ? CLSA_BOUND_DRAM : CLSA_BOUND_L2;
+}
+
+/* A wave that follows another. With blocks to spare on the SM their work hides its prologues; else
+ * only the memory traffic of other SMs goes on meanwhile. */
+static double later_wave(const struct clsa_gpu_kernel *k, const struct shared *s, double around,
+                         double alone)
+{
+    if (k->resident > 1)
+        return max2(k->steps * s->longest, around + k->steps * alone);
+    const double memory = max2(max2(s->dram, s->l2), max2(s->port, s->flight));
+    return max2(k->steps * memory, around + k->steps * max2(s->arithmetic, alone));
 }
 
 void clsa_gpu_kernel_time(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
@@ -182,28 +211,18 @@ void clsa_gpu_kernel_time(const struct clsa_machine *machine, const struct clsa_
     const double alone = max2(latency / k->stages, k->stages > 1 ? r.arithmetic : 0) +
                          (k->stages > 1 ? 0 : r.arithmetic) + k->step_hops * latency +
                          k->step_cycles / clock;
-    const double first = full > 0 ? slots : rest;
-    double memory, arithmetic;
-    const double t_first = shared_time(machine, k, &r, latency, first, &memory, &arithmetic);
-    double seconds = around + k->steps * max2(t_first, alone);
-    out->bound = alone > t_first          ? CLSA_BOUND_LATENCY
-                 : arithmetic >= memory   ? r.arithmetic_bound
-                 : first * r.dram >= memory ? CLSA_BOUND_DRAM
-                                          : CLSA_BOUND_L2;
-    if (k->resident > 1)
-        seconds += max2(0, full - 1) * max2(k->steps * t_first, around + k->steps * alone);
-    else
-        seconds += max2(0, full - 1) * max2(k->steps * memory, around + k->steps * max2(arithmetic, alone));
-    double last = first;
+    struct shared now;
+    share(machine, k, &r, latency, full > 0 ? slots : rest, &now);
+    double seconds = around + k->steps * max2(now.longest, alone);
+    out->bound = bound_of(&now, &r, alone);
+    seconds += max2(0, full - 1) * later_wave(k, &now, around, alone);
     if (full > 0 && rest > 0) {
-        const double t_rest = shared_time(machine, k, &r, latency, rest, &memory, &arithmetic);
-        seconds += max2(k->steps * t_rest, around + k->steps * max2(alone, arithmetic));
-        last = rest;
+        share(machine, k, &r, latency, rest, &now);
+        seconds += later_wave(k, &now, around, alone);
     }
     if (k->longest_steps > k->steps) {
-        (void)last;
-        seconds += (k->longest_steps - k->steps) *
-                   max2(alone, shared_time(machine, k, &r, latency, 1, &memory, &arithmetic));
+        share(machine, k, &r, latency, 1, &now);
+        seconds += (k->longest_steps - k->steps) * max2(alone, now.longest);
     }
     const double gap = k->stream_launch ? machine->launch_stream : machine->launch_graph_node;
     const double ramp = machine->launch_ramp + machine->launch_block * min2(blocks, slots);

@@ -78,9 +78,12 @@ static void cache_streams(const struct clsa_step *step, const struct clsa_op *op
         const double heads = o->head_stride && op->kv_heads ? op->kv_heads : 1;
         const double bytes =
             (double)clsa_operand_rows(step, op, o) * (double)o->row_bytes * heads;
+        /* The blocks of a row's heads run side by side: what lies together is fetched together. */
+        const double row =
+            (double)o->row_bytes * (o->head_stride == o->row_bytes ? heads : 1);
         clsa_gpu_kernel_stream(k, (int)i, false,
                                o->axis == CLSA_AXIS_SELECTED ? CLSA_ROWS : CLSA_STREAM, bytes,
-                               bytes, (double)o->row_bytes);
+                               bytes, row);
     }
 }
 

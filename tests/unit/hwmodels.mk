@@ -1,0 +1,5 @@
+check_PROGRAMS += tests/unit/test_hwmodels
+TESTS += tests/unit/test_hwmodels
+tests_unit_test_hwmodels_SOURCES = tests/unit/test_hwmodels.c
+tests_unit_test_hwmodels_LDADD = libclsa_hwmodels.a libclsa_base.a $(CSV_LIBS) $(JANSSON_LIBS) \
+  $(CLSA_TEST_LIBS) -lm
