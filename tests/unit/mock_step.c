@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/base/rng.h"
+#include "traces/writer.h"
 
 enum { WEIGHT, NORM, KV, KEYS, X, H, Q, SCORES, SELECTED, ATTN };
 
@@ -191,4 +192,30 @@ void mock_step_make(struct mock_step *m, uint32_t n_seqs, uint64_t keys, uint32_
     s->ops = m->ops;
     m->trace.index_sets = m->sets;
     mock_step_count_bytes(m);
+}
+
+const struct clsa_provenance mock_provenance[4] = {{"tool", "test 1"},
+                                                   {"model", "m\xc3\xb6"
+                                                             "ck"},
+                                                   {"absent", NULL},
+                                                   {"seed", "7"}};
+
+void mock_trace_step(struct mock_step *m, uint64_t i)
+{
+    mock_step_make(m, 1 + (uint32_t)(i % 3), 100 + i, i % 4 == 0 ? 0 : 3, i);
+}
+
+int mock_trace_write(const char *path, uint64_t steps, struct clsa_err *err)
+{
+    struct clsa_trace_writer *w = NULL;
+    struct mock_step m;
+    int status = clsa_trace_writer_open(path, mock_provenance, 4, &w, err);
+    for (uint64_t i = 0; i < steps && !status; i++) {
+        mock_trace_step(&m, i);
+        status = clsa_trace_write(w, &m.trace, err);
+    }
+    if (!status)
+        status = clsa_trace_writer_commit(w, err);
+    clsa_trace_writer_destroy(w);
+    return status;
 }

@@ -3,6 +3,7 @@
 #ifndef CLSA_TESTS_MOCK_STEP_H
 #define CLSA_TESTS_MOCK_STEP_H
 
+#include "sim/base/status.h"
 #include "traces/format.h"
 
 #define MOCK_SEQS_MAX 4
@@ -29,5 +30,15 @@ void mock_step_make(struct mock_step *mock, uint32_t n_seqs, uint64_t keys, uint
 
 /* Recounts read and write bytes of all ops, after a test changed a shape. */
 void mock_step_count_bytes(struct mock_step *mock);
+
+/* Step i of the tests' standard trace: dense every fourth, else three groups, growing by a key a
+ * step. traces/legacy/v1-mock.clsat holds the first nine: they can never change. */
+void mock_trace_step(struct mock_step *mock, uint64_t i);
+
+/* Four pairs, of which the third has no value. */
+extern const struct clsa_provenance mock_provenance[4];
+
+/* Writes the first `steps` of them. Returns what the writer returns. */
+int mock_trace_write(const char *path, uint64_t steps, struct clsa_err *err);
 
 #endif

@@ -233,7 +233,7 @@ END_TEST
 
 /* ---- the real model ---- */
 
-enum { PROMPT = 700, CHUNK = 512, DECODE = 5, SEQS = 2, CAPACITY = 1024, TOPK = 32 };
+enum { PROMPT = 200, CHUNK = 128, DECODE = 3, SEQS = 2, CAPACITY = 256, TOPK = 32 };
 
 /* Runs the embedded model for real and records it. */
 static void run_engine(struct clsa_model *model, uint32_t group, const char *path)
@@ -297,9 +297,11 @@ START_TEST(a_functional_and_a_shape_only_trace_differ_in_index_sets_only)
         ck_assert_uint_eq(d.heads, 0);
         ck_assert_uint_eq(d.ops, 0);
         /* One selection a query and group, in the last chunk of the prompt and in decode: all
-         * differ (made-up selections of 32 of 700 positions do not meet real ones by chance). */
+         * differ (made-up selections of 32 of 200 positions do not meet real ones by chance). */
         const uint64_t sets = groups[i] ? clsa_model_geometry(model)->cross_layers / groups[i] : 0;
         ck_assert_uint_eq(d.index_sets, sets * SEQS * (1 + DECODE));
+        if (groups[i] != 4)
+            continue;
         /* The same run twice is the same trace. */
         run_engine(model, groups[i], shape_only);
         ck_assert_int_eq(clsa_trace_compare(functional, shape_only, NULL, &d, &err), 0);

@@ -5,6 +5,12 @@ tests_unit_test_traces_SOURCES = tests/unit/test_traces.c tests/unit/mock_step.c
 tests_unit_test_traces_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
   $(CSV_LIBS) $(CLSA_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_trace_tools
+TESTS += tests/unit/test_trace_tools
+tests_unit_test_trace_tools_SOURCES = tests/unit/test_trace_tools.c tests/unit/mock_step.c
+tests_unit_test_trace_tools_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
+  $(CSV_LIBS) $(CLSA_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_routing
 TESTS += tests/unit/test_routing
 tests_unit_test_routing_SOURCES = tests/unit/test_routing.c tests/unit/mock_step.c
