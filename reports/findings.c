@@ -19,12 +19,12 @@ static const char *range_text(struct clsa_pool *pool, const char *what, const in
                             clsa_text_tokens(pool, list[n - 1]));
 }
 
-/* "1.27 times" or "1.27 to 10.9 times". */
+/* "1.27 times" or "1.00 to 10.9 times". */
 static const char *times_text(struct clsa_pool *pool, double lo, double hi)
 {
     char a[32], b[32];
-    snprintf(a, sizeof a, "%.3g", lo);
-    snprintf(b, sizeof b, "%.3g", hi);
+    snprintf(a, sizeof a, "%.*f", lo < 9.995 ? 2 : 1, lo);
+    snprintf(b, sizeof b, "%.*f", hi < 9.995 ? 2 : 1, hi);
     return strcmp(a, b) == 0 ? clsa_pool_printf(pool, "%s times", a)
                              : clsa_pool_printf(pool, "%s to %s times", a, b);
 }
