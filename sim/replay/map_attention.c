@@ -8,18 +8,18 @@
 /* Tiles where the implementation names none. */
 #define ROWS 128
 #define KEYS 128
-/* Tiles of FlashAttention 2 for heads of up to 128 (flash_fwd_launch_template.h: 64 rows for a decode
- * step's split kernel, 128 x 64 otherwise). */
+/* Tiles of FlashAttention 2 for heads of up to 128 (flash_fwd_launch_template.h: 64 rows for a
+ * decode step's split kernel, 128 x 64 otherwise). */
 #define SERIAL_DECODE_ROWS 64
 #define SERIAL_ROWS 128
 #define SERIAL_KEYS 64
 #define SERIAL_RESIDENT 2
-/* Part of the SMs' slots that blocks must fill before keys are no longer split, and the part of the best
- * fill that is good enough (num_splits_heuristic of both libraries). */
+/* Part of the SMs' slots that blocks must fill before keys are no longer split, and the part of
+ * the best fill that is good enough (num_splits_heuristic of both libraries). */
 #define FULL_ENOUGH 0.8
 #define FILL_ENOUGH 0.85
-/* FlashAttention 3 gives an SM a tenth more than its equal share of key tiles, and plans splits for at
- * most 992 sequences (prepare_varlen_num_blocks_kernel: 31 lanes of 32 warps). */
+/* FlashAttention 3 gives an SM a tenth more than its equal share of key tiles, and plans splits
+ * for at most 992 sequences (prepare_varlen_num_blocks_kernel: 31 lanes of 32 warps). */
 #define SHARE_MARGIN 1.1
 #define PLANNED_SEQUENCES 992
 #define PLANNED_LANES 31
@@ -174,7 +174,8 @@ void clsa_map_attention_blocks(const struct clsa_step *step, const struct clsa_o
     const bool splits = async ? single || blocks < FULL_ENOUGH * sms : b.packed;
     if (!splits || most < 2)
         return;
-    /* Keys of each unit are split on their own; what one SM should get is shared over all of them. */
+    /* Keys of each unit are split on their own; what one SM should get is shared over all of
+     * them. */
     const double share = ceil(SHARE_MARGIN * tiles / sms);
     double chunks = 0, longest = 0;
     for (uint32_t i = 0; i < n_units; i++) {
@@ -247,8 +248,8 @@ static void combine_kernel(const struct clsa_step *step, const struct clsa_op *o
     clsa_map_activations(step, op, k, CLSA_WRITE);
 }
 
-/* The kernel that writes the new rows to the cache, one block a token, where the implementation counts it
- * to attention (kv_append is fused). Ops over queries read a cache that others wrote. */
+/* The kernel that writes the new rows to the cache, one block a token, where the implementation
+ * counts it to attention (kv_append is fused). Ops over queries read a cache that others wrote. */
 static void append_kernel(const struct clsa_op *op, const struct clsa_machine *machine,
                           const struct clsa_implementation *impl, struct clsa_kernel_list *out)
 {
@@ -290,9 +291,10 @@ static void tile_work(const struct clsa_op *op, const struct clsa_machine *machi
     const double d = op->head_dim, dv = op->value_dim ? op->value_dim : op->head_dim;
     const double scores = together * b->tile_m * b->tile_n;
     const double vector = scores * SOFTMAX_FLOPS;
-    k->tensor_dtype = op->weight_dtype == CLSA_FP8 && machine->tensor_fp8 > 0 ? CLSA_FP8 : CLSA_BF16;
+    const bool fp8 = op->weight_dtype == CLSA_FP8;
+    k->tensor_dtype = fp8 && machine->tensor_fp8 > 0 ? CLSA_FP8 : CLSA_BF16;
     k->step_tensor_flops = 2 * scores * (d + dv);
-    if (op->weight_dtype == CLSA_FP8)
+    if (fp8)
         k->step_issue_cycles = get(impl, op, CLSA_IMPL_ELEMENT_CYCLES) * together * b->tile_n * dv;
     if (machine->tensor_async > 0) {
         k->step_special = scores;
@@ -331,9 +333,11 @@ int clsa_map_attention(const struct clsa_step *step, const struct clsa_op *op,
     struct clsa_gpu_kernel *k = clsa_map_add(out, b.splits > 1 ? "attention split" : "attention");
     k->threads = 384;
     k->stages = (uint32_t)get(impl, op, CLSA_IMPL_STAGES);
-    const double block = get(impl, op, CLSA_IMPL_PROLOGUE) + get(impl, op, CLSA_IMPL_EPILOGUE) * b.rows;
-    /* Chunks that run on one SM at once, and chunks that follow each other there. Equal ones come in whole
-     * waves; unequal ones are handed out longest first, which leaves half a mean one uneven. */
+    const double block =
+        get(impl, op, CLSA_IMPL_PROLOGUE) + get(impl, op, CLSA_IMPL_EPILOGUE) * b.rows;
+    /* Chunks that run on one SM at once, and chunks that follow each other there. Equal ones
+     * come in whole waves; unequal ones are handed out longest first, which leaves half a mean
+     * one uneven. */
     const double together = async ? 1 : min2(SERIAL_RESIDENT, max2(1, ceil(b.chunks / sms)));
     tile_work(op, machine, impl, &b, together, k);
     double waves = b.chunks / (sms * together);

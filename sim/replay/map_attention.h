@@ -1,12 +1,13 @@
 /* Attention over K/V heads as the FlashAttention libraries run it.
  *
- * Machines with asynchronous matrix units run FlashAttention 3: persistent blocks, tiles of tile_m query
- * rows by tile_n keys, softmax hidden behind the matrix units, the query heads of a K/V head packed into
- * one tile where that saves blocks, keys of a decode step split so that every SM gets an equal share,
- * partial results joined by a kernel whose start overlaps the end of the first (programmatic dependent
- * launch). Others run FlashAttention 2: two blocks an SM, softmax in series with the products, query
- * heads packed only for single queries (by a copy of queries and outputs where more than one sequence
- * and K/V head make that a transposition), splits only then, joined by a kernel of its own.
+ * Machines with asynchronous matrix units run FlashAttention 3: persistent blocks, tiles of
+ * tile_m query rows by tile_n keys, softmax hidden behind the matrix units, the query heads of a
+ * K/V head packed into one tile where that saves blocks, keys of a decode step split so that
+ * every SM gets an equal share, partial results joined by a kernel whose start overlaps the end
+ * of the first (programmatic dependent launch). Others run FlashAttention 2: two blocks an SM,
+ * softmax in series with the products, query heads packed only for single queries (by a copy of
+ * queries and outputs where more than one sequence and K/V head make that a transposition),
+ * splits only then, joined by a kernel of its own.
  *
  * What the parameters mean for attn_window, attn_dense, attn_sparse:
  *   method             flash3 or default
@@ -18,8 +19,10 @@
  *                      second product
  *   pass_cycles        a pass of the tile scheduler over 31 sequences (up to 992 sequences)
  *   combine_prologue, combine_step   joining the splits: once, and for each split
- *   tensor_efficiency, memory_efficiency, l2_efficiency, overlap, stages, step_cycles: hwmodels/gpu.h
- *   kv_append: fused   the kernel that writes new rows runs with attention (its prologue and threads)
+ *   tensor_efficiency, memory_efficiency, l2_efficiency, overlap, stages, step_cycles:
+ *     hwmodels/gpu.h
+ *   kv_append: fused   the kernel that writes new rows runs with attention (its prologue and
+ *                      threads)
  *   plan               kernel of FlashAttention 3 that plans blocks and splits; 0: none
  */
 #ifndef CLSA_REPLAY_MAP_ATTENTION_H

@@ -22,17 +22,20 @@ static double ceil_div(double a, double b)
     return whole < ratio ? whole + 1 : whole;
 }
 
-/* Tiles are (rows of one operand) x (rows of the other); either operand may take either side, as the
- * libraries transpose freely. Accumulators of 128 x 256 fill an SM's registers. Asynchronous matrix units
- * take 64 rows by any multiple of 8 (PTX ISA, wgmma and tcgen05 shapes), and library kernels of such
- * widths exist; kernels with warp-level instructions come in powers of two. */
+/* Tiles are (rows of one operand) x (rows of the other); either operand may take either side, as
+ * the libraries transpose freely. Accumulators of 128 x 256 fill an SM's registers. Asynchronous
+ * matrix units take 64 rows by any multiple of 8 (PTX ISA, wgmma and tcgen05 shapes), and
+ * library kernels of such widths exist; kernels with warp-level instructions come in powers of
+ * two. */
 #define TILE_ELEMENTS_MAX (128u * 256u)
-static const uint16_t async_long[] = {64, 128, 192, 256}, async_short[] = {16, 32, 64, 96, 128, 160, 192, 256};
-static const uint16_t sync_long[] = {64, 128, 256}, sync_short[] = {32, 64, 128, 256};
+static const uint16_t async_long[] = {64, 128, 192, 256};
+static const uint16_t async_short[] = {16, 32, 64, 96, 128, 160, 192, 256};
+static const uint16_t sync_long[] = {64, 128, 256};
+static const uint16_t sync_short[] = {32, 64, 128, 256};
 
 /* What the estimate needs of machine and implementation, read once a product. */
 struct costs {
-    double sms, clock, latency, l2_rate, dram_rate, inflight, smem;
+    double sms, clock, dram_latency, l2_rate, dram_rate, inflight, smem;
     double tensor_rate; /* of an SM, at the peak clock */
     double tile_k, stages, prologue, step, element, overlap, reduce_seconds, l2_latency;
     double in_bytes, w_bytes, out_bytes;
@@ -46,7 +49,7 @@ static void costs_read(const struct clsa_machine *m, const struct clsa_implement
 {
     c->sms = m->sm_count;
     c->clock = m->sm_clock;
-    c->latency = m->dram_latency;
+    c->dram_latency = m->dram_latency;
     c->l2_rate = m->l2_bandwidth * clsa_impl_get(impl, op, CLSA_IMPL_L2_EFFICIENCY);
     c->dram_rate = m->dram_bandwidth * m->dram_stream *
                    clsa_impl_get(impl, op, CLSA_IMPL_MEMORY_EFFICIENCY);
@@ -99,30 +102,32 @@ static void tiling_estimate(const struct costs *c, const struct clsa_gemm_shape 
     const double tiles = groups * ceil_div(m, t->tile_m) * ceil_div(n, t->tile_n);
     const double blocks = tiles * t->split;
     const double steps = ceil_div(ceil_div((double)s->k, c->tile_k), t->split);
-    /* Persistent kernels keep one block on an SM with all its shared memory. Others fit as many as leave
-     * each four steps in flight. */
+    /* Persistent kernels keep one block on an SM with all its shared memory. Others fit as many as
+     * leave each four steps in flight. */
     double resident = c->async ? 1 : min2(4, max2(1, floor(c->smem / (4 * load))));
     const double per_sm = ceil_div(blocks, c->sms);
     const double together = min2(resident, per_sm);
     const double stages = min2(c->stages, max2(1, floor(c->smem / (load * resident))));
+    const double asked = blocks * steps * load * multicast(c);
+    const double unique = groups * (double)s->k * (n * c->w_bytes + m * c->in_bytes);
+    /* First readers wait for DRAM, later ones for L2. */
+    const double latency =
+        c->l2_latency + (c->dram_latency - c->l2_latency) * min2(1, unique / asked);
     const double arithmetic = 2.0 * t->tile_m * t->tile_n * c->tile_k / c->tensor_rate;
-    const double alone = max2(c->latency / stages, arithmetic) + c->step;
+    const double alone = max2(latency / stages, arithmetic) + c->step;
     const double epilogue = c->element * t->tile_m * t->tile_n;
-    const double l2 = blocks * steps * load * multicast(c) / c->l2_rate;
-    const double dram =
-        groups * (double)s->k * (n * c->w_bytes + m * c->in_bytes) / c->dram_rate;
-    const double busy = min2(blocks, c->sms);
-    const double little = blocks * steps * load * c->latency /
-                          (busy * min2(together * stages * load, c->inflight));
-    const double memory = max2(max2(l2, dram), little);
+    const double inflight = min2(together * stages * load, c->inflight);
+    const double little = blocks * steps * load * latency / (min2(blocks, c->sms) * inflight);
+    const double memory = max2(max2(asked / c->l2_rate, unique / c->dram_rate), little);
+    const double waves = ceil_div(per_sm, together);
     double chain;
     if (c->async)
         chain = per_sm * steps * alone + per_sm * epilogue;
     else
-        chain = ceil_div(per_sm, together) * (c->prologue + c->latency + epilogue) +
-                max2(per_sm * arithmetic, ceil_div(per_sm, together) * alone) * steps;
+        chain = (waves - 1) * (c->prologue + latency) + waves * epilogue +
+                max2(per_sm * arithmetic, waves * alone) * steps;
     const double shorter = min2(memory, per_sm * steps * arithmetic);
-    t->seconds = c->prologue + c->latency + max2(memory + epilogue, chain) +
+    t->seconds = c->prologue + latency + max2(memory + epilogue, chain) +
                  (1 - c->overlap) * shorter;
     if (t->split > 1)
         t->seconds += c->reduce_seconds + reduce_steps(t->split) * c->l2_latency / REDUCE_STAGES +
@@ -167,9 +172,9 @@ static bool oversized(uint64_t extent, uint32_t tile, uint32_t least)
     return tile > least && tile / 2 >= extent;
 }
 
-void clsa_map_gemm_tiling(const struct clsa_machine *machine, const struct clsa_implementation *impl,
-                          const struct clsa_op *op, const struct clsa_gemm_shape *shape,
-                          struct clsa_gemm_tiling *out)
+void clsa_map_gemm_tiling(const struct clsa_machine *machine,
+                          const struct clsa_implementation *impl, const struct clsa_op *op,
+                          const struct clsa_gemm_shape *shape, struct clsa_gemm_tiling *out)
 {
     assert(shape->m && shape->n && shape->k && shape->groups);
     struct costs c;

@@ -6,7 +6,8 @@
  *   tile_k, stages     depth of a pipeline step in elements; most steps in flight
  *   split_max          most blocks that share one output tile
  *   prologue           once a kernel: descriptors, barriers, scheduling
- *   step_cycles        of a step, not hidden behind other steps: barrier and issue of matrix instructions
+ *   step_cycles        of a step, not hidden behind other steps: barrier and issue of matrix
+ *                      instructions
  *   element_cycles     of one output element, cycles of its SM: accumulators to memory
  *   combine_prologue   of the kernel that adds the partial sums of a split product
  *   tensor_efficiency, memory_efficiency, l2_efficiency, overlap: as in hwmodels/gpu.h
@@ -31,17 +32,18 @@ struct clsa_gemm_tiling {
     double seconds;             /* estimate at the full matrix rate with weights in DRAM */
 };
 
-/* The tiling that is estimated to be fastest, among the machine's tiles (asynchronous matrix units take
- * more shapes) or the one the implementation names. Every dimension must be at least 1. */
-void clsa_map_gemm_tiling(const struct clsa_machine *machine, const struct clsa_implementation *impl,
-                          const struct clsa_op *op, const struct clsa_gemm_shape *shape,
-                          struct clsa_gemm_tiling *out);
+/* The tiling that is estimated to be fastest, among the machine's tiles (asynchronous matrix
+ * units take more shapes) or the one the implementation names. Every dimension must be at least
+ * 1. */
+void clsa_map_gemm_tiling(const struct clsa_machine *machine,
+                          const struct clsa_implementation *impl, const struct clsa_op *op,
+                          const struct clsa_gemm_shape *shape, struct clsa_gemm_tiling *out);
 
-/* Dense matrix work at the full rate draws more power than the limit allows; the clock falls until
- * tensor.sustained of the peak is left. A kernel that leaves its matrix units idle part of the time keeps
- * the clock. For a kernel that would take `seconds` at the peak rate for `flops`: the matrix rate it gets,
- * as a multiple of the sustained one, within [1, 1 / tensor.sustained], to be used in
- * tensor_efficiency. */
+/* Dense matrix work at the full rate draws more power than the limit allows; the clock falls
+ * until tensor.sustained of the peak is left. A kernel that leaves its matrix units idle part of
+ * the time keeps the clock. For a kernel that would take `seconds` at the peak rate for `flops`:
+ * the matrix rate it gets, as a multiple of the sustained one, within [1, 1 / tensor.sustained],
+ * to be used in tensor_efficiency. */
 double clsa_map_power_share(const struct clsa_machine *machine, unsigned dtype, double flops,
                             double seconds);
 

@@ -4,7 +4,8 @@
 
 #include "sim/replay/map_attention.h"
 
-static const char *const machines[] = {"h100-sxm", "a100-sxm-80g", "l40s", "b200-sxm", "rtx-4090"};
+static const char *const machines[] = {"h100-sxm", "a100-sxm-80g", "l40s", "b200-sxm", "rtx-4090",
+                                       "mi300x"};
 #define MACHINES ((int)(sizeof machines / sizeof machines[0]))
 static const uint32_t batches[] = {1, 3, 16, 128, 1000};
 static const uint64_t contexts[] = {1, 100, 128, 1024, 5000, 32768};
@@ -29,7 +30,8 @@ START_TEST(time_is_never_below_the_roofline)
         for (size_t b = 0; b < COUNT(contexts); b++)
             for (size_t h = 0; h < COUNT(head_pairs); h++) {
                 const double keys = (double)batches[a] * (double)contexts[b];
-                one_attention(&o, batches[a], contexts[b], 1, head_pairs[h][0], head_pairs[h][1], 0);
+                one_attention(&o, batches[a], contexts[b], 1, head_pairs[h][0],
+                              head_pairs[h][1], 0);
                 double seconds = one_seconds(&world, &o, true);
                 ck_assert_double_ge(seconds,
                                     keys * head_pairs[h][1] * 512 / world.machine.dram_bandwidth);
@@ -54,9 +56,9 @@ static unsigned kernels_of(const struct one *o)
     return list.n;
 }
 
-/* More sequences or keys never take less time, as long as the same kernels run (many sequences need no
- * kernel that joins splits, several tokens none that packs queries). Splits are whole tiles and blocks
- * whole waves, so that a doubling may trade one for the other: within 10 %. */
+/* More sequences or keys never take less time, as long as the same kernels run (many sequences
+ * need no kernel that joins splits, several tokens none that packs queries). Splits are whole
+ * tiles and blocks whole waves, so that a doubling may trade one for the other: within 10 %. */
 START_TEST(time_grows_with_batch_and_context)
 {
     struct one o;
@@ -136,7 +138,8 @@ START_TEST(heads_are_packed_where_that_saves_blocks)
 }
 END_TEST
 
-/* Few sequences split their keys until the SMs have equal shares or the limit is met; many do not. */
+/* Few sequences split their keys until the SMs have equal shares or the limit is met; many do
+ * not. */
 START_TEST(keys_are_split_only_where_sms_idle)
 {
     struct one o;

@@ -2,7 +2,8 @@
 
 #include "sim/replay/map_gemm.h"
 
-static const char *const machines[] = {"h100-sxm", "a100-sxm-80g", "l40s", "b200-sxm", "rtx-4090"};
+static const char *const machines[] = {"h100-sxm", "a100-sxm-80g", "l40s", "b200-sxm", "rtx-4090",
+                                       "mi300x"};
 #define MACHINES ((int)(sizeof machines / sizeof machines[0]))
 static const uint64_t sizes_m[] = {1, 2, 7, 16, 64, 100, 128, 512, 1000, 4096, 16384};
 static const uint64_t sizes_nk[] = {64, 256, 1000, 4096, 16384};
@@ -41,7 +42,8 @@ START_TEST(tiles_cover_the_product_and_fit_an_sm)
 }
 END_TEST
 
-/* No product beats its arithmetic at the peak rate or, from cold caches, its weights at the pins. */
+/* No product beats its arithmetic at the peak rate or, from cold caches, its weights at the
+ * pins. */
 START_TEST(time_is_never_below_the_roofline)
 {
     struct one o;
@@ -60,8 +62,8 @@ START_TEST(time_is_never_below_the_roofline)
 }
 END_TEST
 
-/* Doubling a dimension never makes a product faster. Another tile or split may be chosen by an estimate
- * that the full model prices a little differently: that may cost 5 %. */
+/* Doubling a dimension never makes a product faster. Another tile or split may be chosen by an
+ * estimate that the full model prices a little differently: that may cost 5 %. */
 START_TEST(time_grows_with_every_dimension)
 {
     struct one o;
@@ -114,8 +116,8 @@ START_TEST(power_takes_only_what_the_limit_asks)
     const double sustained = world.machine.tensor_sustained;
     const double second = world.machine.tensor_bf16; /* flops of one second at the peak */
     ck_assert(sustained < 1);
-    /* Busy all the time: the sustained rate. Idle half the time: the peak. Between them, what stretches
-     * the kernel to its energy. */
+    /* Busy all the time: the sustained rate. Idle half the time: the peak. Between them, what
+     * stretches the kernel to its energy. */
     ck_assert_double_eq_tol(clsa_map_power_share(&world.machine, CLSA_BF16, second, 1), 1, 1e-12);
     ck_assert_double_eq_tol(clsa_map_power_share(&world.machine, CLSA_BF16, second, 2),
                             1 / sustained, 1e-12);
