@@ -341,18 +341,29 @@ void clsa_cache_access(struct clsa_cache *c, const struct clsa_line_request *req
         access_groups(c, requests, n, 1, false, sink);
 }
 
-static void touch_lines(struct clsa_cache *c, uint64_t first, uint64_t n, bool write,
-                        struct clsa_cache_sink *sink)
+__attribute__((always_inline)) static inline void
+touch_groups(struct clsa_cache *c, uint64_t first, uint64_t n, uint32_t groups, bool write,
+             struct clsa_cache_sink *sink)
 {
     struct clsa_cache_counters counters = {0};
-    for (uint64_t i = 0; i < n; i++) {
-        const uint64_t line = first + i;
-        const uint32_t missing = touch(c, &counters, place_of(c, line), c->groups, line,
+    for (uint64_t line = first; line < first + n; line++) {
+        const uint32_t missing = touch(c, &counters, place_of(c, line), groups, line,
                                        c->all_sectors, write, sink);
         if (missing)
             emit(sink->fetch, &sink->n_fetch, sink->capacity, line, 1, missing);
     }
     count(c, &counters);
+}
+
+static void touch_lines(struct clsa_cache *c, uint64_t first, uint64_t n, bool write,
+                        struct clsa_cache_sink *sink)
+{
+    if (c->groups != 1)
+        touch_groups(c, first, n, c->groups, write, sink);
+    else if (write)
+        touch_groups(c, first, n, 1, true, sink);
+    else
+        touch_groups(c, first, n, 1, false, sink);
 }
 
 /* A long stream and what it met. */

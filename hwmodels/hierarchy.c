@@ -12,7 +12,7 @@
 #define BATCH 4096
 /* Lines from which a run goes to the cache as a stream, and bytes from which one goes to DRAM so. */
 #define STREAM_LINES 2048
-#define STREAM_BYTES (UINT64_C(1) << 20)
+#define STREAM_BYTES (UINT64_C(1) << 18)
 
 struct level {
     uint32_t instances, cores_each;
