@@ -5,6 +5,7 @@ TEST_LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 AM_TESTS_ENVIRONMENT = \
   OPENBLAS_NUM_THREADS=1; export OPENBLAS_NUM_THREADS; \
+  OMP_WAIT_POLICY=passive; export OMP_WAIT_POLICY; \
   CLSA="$(abs_builddir)/clsa"; export CLSA; \
   CLSA_SRC="$(abs_top_srcdir)"; export CLSA_SRC; \
   CLSA_BUILD="$(abs_builddir)"; export CLSA_BUILD; \

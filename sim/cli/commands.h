@@ -5,7 +5,10 @@
 #include "sim/cli/cli.h"
 
 #define CLSA_COMMAND_LIST(X)                                                                       \
+    X(demo)                                                                                        \
     X(run)                                                                                         \
+    X(verify)                                                                                      \
+    X(eval)                                                                                        \
     X(check)                                                                                       \
     X(plan)                                                                                        \
     X(trace_info)                                                                                  \
@@ -13,6 +16,7 @@
     X(trace_validate)                                                                              \
     X(trace_generate)                                                                              \
     X(trace_stats)                                                                                 \
+    X(replay)                                                                                      \
     X(predict)                                                                                     \
     X(validate)                                                                                    \
     X(machine_list)                                                                                \
@@ -22,6 +26,7 @@
     X(query)                                                                                       \
     X(report)                                                                                      \
     X(merge)                                                                                       \
+    X(bench)                                                                                       \
     X(help)
 
 #define X(name) extern const struct clsa_command clsa_command_##name;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "sim/base/alloc.h"
+#include "sim/cli/answers.h"
+#include "sim/cli/playback.h"
 #include "sim/cli/pricing.h"
 #include "sim/record/record.h"
 #include "traces/validate.h"
@@ -30,6 +32,8 @@ int clsa_demo_record(struct clsa_demo *d, struct clsa_generation_request *reques
     }
     if (status == CLSA_OK)
         status = clsa_trace_writer_commit(writer, err);
+    if (status == CLSA_OK)
+        d->trace_steps = clsa_recorder_steps(recorder);
     clsa_recorder_destroy(recorder);
     clsa_trace_writer_destroy(writer);
     return status;
@@ -90,4 +94,35 @@ int clsa_demo_large(struct clsa_demo *d, struct clsa_err *err)
     }
     clsa_close_model(&ref);
     return status;
+}
+
+int clsa_demo_replay(struct clsa_demo *d, struct clsa_err *err)
+{
+    static const char *const machines[] = {"h100-sxm", "epyc-genoa"};
+    enum { MACHINES = sizeof machines / sizeof *machines };
+    struct clsa_target targets[MACHINES] = {{.name = NULL}};
+    int status = CLSA_OK;
+    for (int m = 0; status == CLSA_OK && m < MACHINES; m++)
+        status = clsa_open_target(machines[m], NULL, &targets[m], err);
+    /* The prompt's steps and all decode steps but the last put the caches where they would be. */
+    const struct clsa_playback playback = {
+        .trace = d->trace, .first = d->trace_steps - 1, .last = d->trace_steps - 1};
+    if (status == CLSA_OK)
+        status = clsa_play_trace(&playback, targets, MACHINES, d->store, err);
+    for (int m = 0; m < MACHINES; m++)
+        clsa_close_target(&targets[m]);
+    return status;
+}
+
+int clsa_demo_tasks(struct clsa_demo *d, struct clsa_err *err)
+{
+    static uint64_t groups[] = {0, 1, 2, 4, 8}, top_ks[] = {64};
+    const struct clsa_answers answers = {.ref = d->ref,
+                                         .tasks = d->tasks,
+                                         .groups = groups,
+                                         .n_groups = sizeof groups / sizeof *groups,
+                                         .top_ks = top_ks,
+                                         .n_top_ks = 1,
+                                         .text_stride = 64};
+    return clsa_answers_store(&answers, d->store, err);
 }

@@ -12,6 +12,7 @@
 struct clsa_demo {
     const char *out;
     char *database, *page, *trace, *tasks; /* paths */
+    uint64_t trace_steps;                  /* recorded */
     struct clsa_model_ref ref;             /* the embedded model */
     struct clsa_model *model;
     struct clsa_target host;

@@ -1,22 +1,30 @@
 noinst_LIBRARIES += libclsa_cli.a
-libclsa_cli_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLSA_GIT_ID='"$(CLSA_GIT_ID)"'
+libclsa_cli_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLSA_GIT_ID="\"$(CLSA_GIT_ID)\""
 libclsa_cli_a_SOURCES = \
+  sim/cli/answers.c sim/cli/answers.h \
   sim/cli/cli.c sim/cli/cli.h \
+  sim/cli/cmd_bench.c \
   sim/cli/cmd_check.c \
+  sim/cli/cmd_demo.c \
+  sim/cli/cmd_eval.c \
   sim/cli/cmd_help.c \
   sim/cli/cmd_machine.c \
   sim/cli/cmd_measure.c \
   sim/cli/cmd_plan.c \
   sim/cli/cmd_predict.c \
+  sim/cli/cmd_replay.c \
   sim/cli/cmd_run.c \
   sim/cli/cmd_store.c \
   sim/cli/cmd_trace.c \
   sim/cli/cmd_trace_make.c \
   sim/cli/cmd_validate.c \
+  sim/cli/cmd_verify.c \
   sim/cli/commands.h \
   sim/cli/common.c sim/cli/common.h \
+  sim/cli/demo.c sim/cli/demo.h \
   sim/cli/help.c \
   sim/cli/measured.c sim/cli/measured.h \
+  sim/cli/playback.c sim/cli/playback.h \
   sim/cli/pricing.c sim/cli/pricing.h \
   sim/cli/prompt.c \
   sim/cli/runner.c sim/cli/runner.h
