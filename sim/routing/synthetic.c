@@ -37,23 +37,27 @@ struct clsa_synthetic {
 
 void clsa_synthetic_defaults(struct clsa_synthetic_params *out)
 {
+    /* Measured: clsa-byte-5m decoding 64 tokens of C source at 4,000 keys, one index a layer, top-k
+     * 256: the eight layers select 1.2-2.8 of the first 4 rows and 0.8-5.4 of the last 16, in runs
+     * of 1.4-1.6; they share 44-60 % with the layer before and 32-70 % with the token before. */
     *out = (struct clsa_synthetic_params){
         .seed = 1,
-        .sink_rows = 4,    /* attention sinks, Xiao et al. 2023 (arXiv 2309.17453), section 3 */
-        .recent_rows = 16, /* estimate */
-        .run_rows = 2,     /* estimate */
+        .sink_rows = 2,   /* measured */
+        .recent_rows = 4, /* measured */
+        .run_rows = 1,    /* measured, rounded */
         .overlap_set_permille = 850,  /* adjacent layers share 70-100 % (IndexCache) */
-        .overlap_step_permille = 600, /* consecutive steps share 35-60 % (GVR) or more */
+        .overlap_step_permille = 475, /* consecutive steps share 35-60 % (GVR) */
         .recent_permille = 300,       /* estimate */
         .recent_span = 4096,          /* estimate */
     };
 }
 
 /* The one table of names, for printing and parsing. */
+/* clang-format off */
 #define PARAMS(X)                                                                                  \
-    X(sink_rows)                                                                                   \
-    X(recent_rows) X(run_rows) X(overlap_set_permille) X(overlap_step_permille) X(recent_permille) \
-        X(recent_span)
+    X(sink_rows) X(recent_rows) X(run_rows) X(overlap_set_permille) X(overlap_step_permille)       \
+    X(recent_permille) X(recent_span)
+/* clang-format on */
 
 const char *clsa_synthetic_print(const struct clsa_synthetic_params *params, char *buf,
                                  size_t buf_bytes)

@@ -370,6 +370,8 @@ START_TEST(a_fit_gives_back_what_was_made)
     p.overlap_set_permille = 700;
     p.overlap_step_permille = 250;
     p.recent_permille = 0;
+    p.sink_rows = 4;
+    p.recent_rows = 16;
     struct clsa_selection_counter *c = count_run(&p, 2, 30000, 10, 4, 1000);
     clsa_synthetic_defaults(&q);
     q.overlap_set_permille = q.overlap_step_permille = 1;
