@@ -15,4 +15,5 @@ libclsa_traces_a_SOURCES = \
   traces/validate.c traces/validate.h \
   traces/wire.c traces/wire.h \
   traces/writer.c traces/writer.h
-EXTRA_DIST += traces/legacy/README.md traces/legacy/v1-mock.clsat
+EXTRA_DIST += traces/legacy/README.md traces/legacy/v1-mock.clsat \
+  traces/legacy/v1-engine.clsat

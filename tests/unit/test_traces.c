@@ -9,6 +9,7 @@
 #include "tests/unit/test.h"
 #include "traces/bounds.h"
 #include "traces/compare.h"
+#include "traces/info.h"
 #include "traces/reader.h"
 #include "traces/validate.h"
 #include "traces/wire.h"
@@ -481,6 +482,26 @@ START_TEST(old_traces_still_read)
 }
 END_TEST
 
+/* A run of the trained model, as version 1 of the format has it; the totals are those of that run. */
+START_TEST(an_old_run_still_reads)
+{
+    char sample[256];
+    struct clsa_trace_totals t = {0};
+    FILE *sink = tmpfile();
+    const struct clsa_trace_tool tool = clsa_trace_totals_tool(&t);
+    snprintf(sample, sizeof sample, "%s/traces/legacy/v1-engine.clsat", clsa_test_source());
+    ck_assert_msg(clsa_trace_validate(sample, sink, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(clsa_trace_walk_file(sample, 0, UINT64_MAX, &tool, 1, &err), 0);
+    ck_assert_uint_eq(t.steps, 4);
+    ck_assert_uint_eq(t.prefill_steps, 2);
+    ck_assert_uint_eq(t.ops, 525);
+    ck_assert_uint_eq(t.flops, 710019760);
+    ck_assert_uint_eq(t.index_sets, 12);
+    ck_assert_uint_eq(t.positions, 12 * 32);
+    fclose(sink);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("traces");
@@ -505,6 +526,7 @@ static Suite *suite(void)
     tcase_add_test(file, bad_provenance_is_refused);
     tcase_add_test(file, selections_may_outgrow_a_chunk);
     tcase_add_test(file, old_traces_still_read);
+    tcase_add_test(file, an_old_run_still_reads);
     suite_add_tcase(s, wire);
     suite_add_tcase(s, file);
     return s;
