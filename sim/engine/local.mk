@@ -2,6 +2,7 @@ noinst_LIBRARIES += libclsa_engine.a
 libclsa_engine_a_SOURCES = \
   sim/engine/blas.c sim/engine/blas.h \
   sim/engine/engine.c sim/engine/engine.h \
+  sim/engine/eval.c sim/engine/eval.h \
   sim/engine/exec.c sim/engine/exec.h \
   sim/engine/noise.c sim/engine/noise.h \
   sim/engine/observer.h \

@@ -241,29 +241,30 @@ static const float *row_of(const struct work *w, const struct keys *k, const str
     return buf;
 }
 
-enum { LANES = 8 };
-
-/* Sums of t_j = x_j y_j and of their squares, in lanes that a compiler can make a vector of. */
+/* Sums of t_j = x_j y_j and of their squares. */
 static void dot(const float *x, const float *y, size_t n, float *sum, float *squares)
 {
-    float a[LANES] = {0}, b[LANES] = {0};
-    size_t j = 0;
+    float a = 0, b = 0;
 
-    for (; j + LANES <= n; j += LANES)
-        for (size_t l = 0; l < LANES; l++) {
-            const float t = x[j + l] * y[j + l];
-            a[l] += t;
-            b[l] += t * t;
-        }
-    for (; j < n; j++) {
+#pragma omp simd reduction(+ : a, b)
+    for (size_t j = 0; j < n; j++) {
         const float t = x[j] * y[j];
-        a[0] += t;
-        b[0] += t * t;
+        a += t;
+        b += t * t;
     }
-    *sum = *squares = 0;
-    for (size_t l = 0; l < LANES; l++) {
-        *sum += a[l];
-        *squares += b[l];
+    *sum = a;
+    *squares = b;
+}
+
+/* moved += p^2 v (y - out)^2, squares += p^2 y^2, value by value */
+static void weigh(float *restrict moved, float *restrict squares, const float *restrict y,
+                  const float *restrict out, size_t n, float p2, float p2v)
+{
+#pragma omp simd
+    for (size_t j = 0; j < n; j++) {
+        const float away = y[j] - out[j];
+        moved[j] += p2v * away * away;
+        squares[j] += p2 * y[j] * y[j];
     }
 }
 
@@ -273,7 +274,7 @@ static void head_noise(const struct work *w, const struct keys *k, size_t r, siz
 {
     const size_t d = k->a.d, dv = k->a.dv, n = k->n, g = h / (k->a.q_heads / k->a.kv_heads);
     float *score = buf, *variance = buf + n, *q = buf + 2 * n, *row = q + d, *moved = row + d;
-    float *squares = moved + dv, *out = w->out.data + r * w->out.ld + h * dv, max = -INFINITY;
+    float *squares = moved + dv, *out = w->out.data + r * w->out.ld + h * dv, max = -INFINITY, scale;
     double sum = 0, p2 = 0;
 
     for (size_t j = 0; j < d; j++)
@@ -281,8 +282,8 @@ static void head_noise(const struct work *w, const struct keys *k, size_t r, siz
     for (size_t i = 0; i < n; i++) {
         float t2;
         dot(q, row_of(w, k, &k->a.k, g, i, d, row), d, &score[i], &t2);
-        variance[i] = (float)(sum_variance(score[i], t2, (double)d) / VARIANCE) +
-                      score[i] * score[i] + 16;
+        /* S(s, t2, d) and the rest, in units of VARIANCE */
+        variance[i] = (float)d * (score[i] * score[i] / 3 + t2 / 2) + t2 + score[i] * score[i] + 16;
         max = score[i] > max ? score[i] : max;
     }
     for (size_t i = 0; i < n; i++) {
@@ -290,20 +291,16 @@ static void head_noise(const struct work *w, const struct keys *k, size_t r, siz
         score[i] = expf(score[i] - max);
         sum += score[i];
     }
+    scale = (float)(1 / sum);
     for (size_t j = 0; j < dv; j++)
         moved[j] = squares[j] = 0;
     for (size_t i = 0; i < n; i++) {
-        const float p = (float)(score[i] / sum), v = variance[i];
-        const float *values;
+        const float p = score[i] * scale;
         if (p < 1e-9f) /* its square is lost in float32 */
             continue;
         p2 += p * p;
-        values = row_of(w, k, &k->a.v, g, i, dv, squares + dv);
-        for (size_t j = 0; j < dv; j++) {
-            const float part = p * values[j], away = part - p * out[j];
-            moved[j] += away * away * v;
-            squares[j] += part * part;
-        }
+        weigh(moved, squares, row_of(w, k, &k->a.v, g, i, dv, squares + dv), out, dv, p * p,
+              p * p * variance[i]);
     }
     for (size_t j = 0; j < dv; j++)
         disturb(s, &out[j],
