@@ -6,26 +6,33 @@
 
 #include "sim/base/alloc.h"
 
-/* Points at the first `n_sets` groups of recorded selections, which lie first in (set, query)
- * order. */
+/* Chooses recorded selections for a plan; *sets is fresh memory. */
 static int take_recorded(const struct clsa_step *step, const struct clsa_trace_step *recorded,
-                         struct clsa_trace_step *out, struct clsa_err *err)
+                         struct clsa_index_set **sets, size_t *n_sets, struct clsa_err *err)
 {
     const struct clsa_step *r = &recorded->step;
-    bool same = r->n_queries == step->n_queries && r->n_sets >= step->n_sets;
+    const uint32_t stride = step->n_sets ? r->n_sets / step->n_sets : 1;
+    bool same = r->n_queries == step->n_queries && stride > 0;
     for (uint32_t q = 0; q < step->n_queries && same; q++)
         same = r->queries[q].seq == step->queries[q].seq &&
                r->queries[q].keys == step->queries[q].keys;
     if (!same)
         return clsa_fail(err, CLSA_EUSAGE,
-                         "step %" PRIu64 " of the recorded selections has other "
-                         "queries, or fewer groups, than the plan",
+                         "step %" PRIu64 " of the recorded selections has other queries, or fewer "
+                         "groups, than the plan",
                          recorded->number);
-    out->index_sets = recorded->index_sets;
-    out->n_index_sets = 0;
-    while (out->n_index_sets < recorded->n_index_sets &&
-           recorded->index_sets[out->n_index_sets].set < step->n_sets)
-        out->n_index_sets++;
+    *sets = clsa_malloc((size_t)step->n_sets * step->n_queries, sizeof **sets);
+    if (!*sets)
+        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    *n_sets = 0;
+    for (uint32_t j = 0; j < step->n_sets; j++)
+        for (uint32_t q = 0; q < step->n_queries; q++) {
+            const struct clsa_index_set *set = clsa_trace_find_set(recorded, q, j * stride);
+            if (set) {
+                (*sets)[*n_sets] = *set;
+                (*sets)[(*n_sets)++].set = j;
+            }
+        }
     return 0;
 }
 
@@ -34,16 +41,20 @@ int clsa_shape_step(struct clsa_trace_writer *writer, const struct clsa_geometry
                     const struct clsa_trace_step *recorded, struct clsa_err *err)
 {
     struct clsa_trace_step trace = {0};
+    struct clsa_index_set *taken = NULL;
     int status = clsa_plan_build(geometry, request, &trace.step, err);
     if (status)
         return status;
-    if (recorded)
-        status = take_recorded(&trace.step, recorded, &trace, err);
-    else
+    if (recorded) {
+        status = take_recorded(&trace.step, recorded, &taken, &trace.n_index_sets, err);
+        trace.index_sets = taken;
+    } else {
         status = clsa_synthetic_step(synthetic, &trace.step, &trace.index_sets, &trace.n_index_sets,
                                      err);
+    }
     if (!status)
         status = clsa_trace_write(writer, &trace, err);
+    free(taken);
     clsa_plan_destroy(&trace.step);
     return status;
 }
@@ -87,18 +98,28 @@ static int write_decode(const struct clsa_shape_run *run, struct clsa_plan_reque
     return status;
 }
 
+/* What of the run does not depend on the step. */
+static void set_policy(const struct clsa_shape_run *run, uint64_t capacity,
+                       struct clsa_plan_request *request)
+{
+    uint64_t past = 0;
+    clsa_plan_decode(run->geometry, 1, 1, run->group, &past, request);
+    request->capacity = capacity;
+    request->top_k = run->top_k;
+    request->per_layer_kv = run->per_layer_kv;
+    request->tensor_parallel = run->tensor_parallel;
+    if (run->engine_dtypes)
+        request->kv_dtype = request->index_dtype = request->activation_dtype = CLSA_F32;
+}
+
 static int write_run(const struct clsa_shape_run *run, uint64_t capacity, uint64_t *past,
                      struct clsa_trace_writer *writer, struct clsa_synthetic *synthetic,
                      struct clsa_err *err)
 {
     struct clsa_plan_request request;
-    clsa_plan_decode(run->geometry, run->n_seqs, 1, run->group, past, &request);
-    request.capacity = capacity;
-    request.top_k = run->top_k;
-    request.per_layer_kv = run->per_layer_kv;
-    request.tensor_parallel = run->tensor_parallel;
-    if (run->engine_dtypes)
-        request.kv_dtype = request.index_dtype = request.activation_dtype = CLSA_F32;
+    set_policy(run, capacity, &request);
+    request.n_seqs = run->n_seqs;
+    request.past = past;
     int status = write_prompt(run, &request, past, writer, synthetic, err);
     if (!status)
         status = write_decode(run, &request, past, writer, synthetic, err);
@@ -144,5 +165,75 @@ int clsa_shape_generate(const struct clsa_shape_run *run, const char *path, stru
     clsa_trace_writer_destroy(writer);
     clsa_synthetic_destroy(synthetic);
     free(past);
+    return status;
+}
+
+/* The longest sequence of a trace. */
+static int find_capacity(const char *path, uint64_t *capacity, struct clsa_err *err)
+{
+    struct clsa_trace_reader *reader = NULL;
+    const struct clsa_trace_step *step;
+    int status = clsa_trace_open(path, 0, &reader, err);
+    while (!status && (status = clsa_trace_next(reader, &step, err)) == 1) {
+        status = 0;
+        for (uint32_t s = 0; s < step->step.n_seqs; s++) {
+            const uint64_t end = step->step.past[s] + step->step.new_tokens;
+            *capacity = end > *capacity ? end : *capacity;
+        }
+    }
+    clsa_trace_close(reader);
+    return status;
+}
+
+static int replan_steps(const struct clsa_shape_run *run, struct clsa_trace_reader *reader,
+                        uint64_t capacity, struct clsa_trace_writer *writer, struct clsa_err *err)
+{
+    const struct clsa_trace_step *recorded;
+    struct clsa_plan_request request;
+    int status;
+    set_policy(run, capacity, &request);
+    while ((status = clsa_trace_next(reader, &recorded, err)) == 1) {
+        const struct clsa_step *r = &recorded->step;
+        static const struct clsa_query none;
+        request.phase = (enum clsa_phase)r->phase;
+        request.n_seqs = r->n_seqs;
+        request.new_tokens = r->new_tokens;
+        request.past = r->past;
+        request.queries = r->n_queries ? r->queries : &none;
+        request.n_queries = r->n_queries;
+        request.top_k = run->top_k ? run->top_k : r->top_k;
+        status = clsa_shape_step(writer, run->geometry, &request, NULL, recorded, err);
+        if (status)
+            return status;
+    }
+    return status;
+}
+
+int clsa_shape_replan(const struct clsa_shape_run *run, const char *recorded, const char *path,
+                      struct clsa_err *err)
+{
+    struct clsa_trace_writer *writer = NULL;
+    struct clsa_trace_reader *reader = NULL;
+    uint64_t capacity = 0;
+    int status = find_capacity(recorded, &capacity, err);
+    if (!status)
+        status = clsa_trace_open(recorded, 0, &reader, err);
+    if (status)
+        return status;
+    const struct clsa_provenance provenance[] = {
+        {"tool", run->tool},
+        {"model", run->geometry->name},
+        {"selections", clsa_trace_provenance(clsa_trace_header(reader), "selections")},
+        {"source", recorded},
+        {"geometry", run->geometry_json},
+    };
+    status = clsa_trace_writer_open(path, provenance, 5, &writer, err);
+    if (!status)
+        status = replan_steps(run, reader, capacity > run->capacity ? capacity : run->capacity,
+                              writer, err);
+    if (!status)
+        status = clsa_trace_writer_commit(writer, err);
+    clsa_trace_writer_destroy(writer);
+    clsa_trace_close(reader);
     return status;
 }

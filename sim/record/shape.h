@@ -11,9 +11,10 @@
 #include "traces/writer.h"
 
 /* Plans one step and writes it with made-up selections (`synthetic`), or with those of a recorded
- * step
- * (`recorded`: same queries and at least as many groups, else CLSA_EUSAGE) when that is not NULL.
- * Returns 0 or what clsa_plan_build, clsa_synthetic_step and clsa_trace_write return. */
+ * step when that is not NULL: it must have the same queries and at least as many groups (else
+ * CLSA_EUSAGE); with more, each group of the plan takes the selection of the first recorded group
+ * that falls into it. Returns 0 or what clsa_plan_build, clsa_synthetic_step and clsa_trace_write
+ * return. */
 int clsa_shape_step(struct clsa_trace_writer *writer, const struct clsa_geometry *geometry,
                     const struct clsa_plan_request *request, struct clsa_synthetic *synthetic,
                     const struct clsa_trace_step *recorded, struct clsa_err *err);
@@ -40,5 +41,14 @@ struct clsa_shape_run {
  * chunk has queries, as early exit wants. Returns as clsa_shape_step; CLSA_EUSAGE for a run without
  * steps. */
 int clsa_shape_generate(const struct clsa_shape_run *run, const char *path, struct clsa_err *err);
+
+/* Plans the steps of a recorded trace (imported, or of another group size or model) anew for
+ * run->geometry and policy, with the recorded selections, and writes them to `path`. Sequences,
+ * phases, lengths and queries are those of the trace at `recorded`; run->top_k 0 is the recorded
+ * one, and run->capacity 0 the longest sequence recorded. Of `run`, n_seqs, prompt, chunk, context,
+ * steps and synthetic are not looked at. The recorded trace is read twice: it cannot be a pipe.
+ * Returns as clsa_shape_generate, or what the reader returns. */
+int clsa_shape_replan(const struct clsa_shape_run *run, const char *recorded, const char *path,
+                      struct clsa_err *err);
 
 #endif

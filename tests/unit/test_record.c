@@ -231,6 +231,49 @@ START_TEST(recorded_selections_can_be_replanned)
 }
 END_TEST
 
+START_TEST(a_recorded_run_can_change_its_policy)
+{
+    /* 16 selections a query, one a layer, replanned for groups of 4: group j takes layer 4 j's. */
+    struct clsa_geometry g;
+    struct clsa_trace_reader *a = NULL, *b = NULL;
+    const struct clsa_trace_step *x, *y;
+    int steps = 0;
+    read_geometry("clsa-4b", &g);
+    struct clsa_shape_run run = {.geometry = &g,
+                                 .tool = "test",
+                                 .n_seqs = 2,
+                                 .context = 2500,
+                                 .decode_steps = 3,
+                                 .group = 1,
+                                 .top_k = 64};
+    clsa_synthetic_defaults(&run.synthetic);
+    ck_assert_int_eq(clsa_shape_generate(&run, functional, &err), 0);
+    run.group = 4;
+    run.top_k = 0;
+    ck_assert_msg(clsa_shape_replan(&run, functional, shape_only, &err) == 0, "%s", err.text);
+    must_validate(shape_only);
+    ck_assert_int_eq(clsa_trace_open(functional, 0, &a, &err), 0);
+    ck_assert_int_eq(clsa_trace_open(shape_only, 0, &b, &err), 0);
+    ck_assert_str_eq(clsa_trace_provenance(clsa_trace_header(b), "selections"), "synthetic");
+    for (; clsa_trace_next(a, &x, &err) == 1; steps++) {
+        ck_assert_int_eq(clsa_trace_next(b, &y, &err), 1);
+        ck_assert_uint_eq(y->n_index_sets, 4 * 2);
+        for (size_t i = 0; i < y->n_index_sets; i++) {
+            const struct clsa_index_set *set = &y->index_sets[i];
+            const struct clsa_index_set *from = clsa_trace_find_set(x, set->query, set->set * 4);
+            ck_assert_uint_eq(set->count, 64);
+            ck_assert_mem_eq(set->positions, from->positions, 64 * sizeof *set->positions);
+        }
+    }
+    ck_assert_int_eq(steps, 3);
+    clsa_trace_close(a);
+    clsa_trace_close(b);
+    /* Fewer recorded groups than the plan has are not enough. */
+    run.group = 1;
+    ck_assert_int_eq(clsa_shape_replan(&run, shape_only, functional, &err), CLSA_EUSAGE);
+}
+END_TEST
+
 /* ---- the real model ---- */
 
 enum { PROMPT = 200, CHUNK = 128, DECODE = 3, SEQS = 2, CAPACITY = 256, TOPK = 32 };
@@ -324,6 +367,7 @@ static Suite *suite(void)
     tcase_add_test(shape, made_up_runs_are_valid);
     tcase_add_test(shape, impossible_runs_are_refused);
     tcase_add_test(shape, recorded_selections_can_be_replanned);
+    tcase_add_test(shape, a_recorded_run_can_change_its_policy);
     tcase_add_checked_fixture(engine, setup, teardown);
     tcase_set_timeout(engine, 120);
     tcase_add_test(engine, a_functional_and_a_shape_only_trace_differ_in_index_sets_only);

@@ -60,7 +60,6 @@ static int read_all(const void *data, size_t bytes, uint64_t limit)
         status = 0;
         if (++steps > 1000)
             break;
-        continue;
     }
     clsa_trace_close(r);
     return status < 0 ? status : steps;
