@@ -16,6 +16,8 @@
     X(trace_validate)                                                                              \
     X(trace_generate)                                                                              \
     X(trace_stats)                                                                                 \
+    X(trace_import)                                                                                \
+    X(trace_compare)                                                                               \
     X(replay)                                                                                      \
     X(predict)                                                                                     \
     X(validate)                                                                                    \

@@ -16,6 +16,7 @@ libclsa_cli_a_SOURCES = \
   sim/cli/cmd_run.c \
   sim/cli/cmd_store.c \
   sim/cli/cmd_trace.c \
+  sim/cli/cmd_trace_import.c \
   sim/cli/cmd_trace_make.c \
   sim/cli/cmd_validate.c \
   sim/cli/cmd_verify.c \
