@@ -407,23 +407,15 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
 static void intervals(const struct pricing *p, struct clsa_prediction *out)
 {
     const struct clsa_closed_request *r = p->r;
-    struct {
-        double below, above;
-    } sums[CLSA_OP_KINDS][CLSA_ROLES];
-    memset(sums, 0, sizeof sums);
+    struct clsa_interval_sum sum;
+    memset(&sum, 0, sizeof sum);
     for (size_t i = 0; i < p->n_classes; i++) {
         struct op_class *c = &p->classes[i];
-        if (c->count <= 0 || c->seconds <= 0)
+        if (c->count <= 0)
             continue;
         clsa_interval_op(r->machine, r->impl, c->op, c->seconds / c->count, &c->below, &c->above);
-        sums[c->op->kind][c->op->role].below += c->seconds * c->below;
-        sums[c->op->kind][c->op->role].above += c->seconds * c->above;
+        clsa_interval_add(&sum, c->op, c->seconds * c->below, c->seconds * c->above);
     }
-    struct clsa_interval_sum sum = {0};
-    for (unsigned k = 0; k < CLSA_OP_KINDS; k++)
-        for (unsigned role = 0; role < CLSA_ROLES; role++)
-            if (sums[k][role].above > 0)
-                clsa_interval_add(&sum, sums[k][role].below, sums[k][role].above);
     double below, above;
     clsa_interval_step(&sum, clsa_impl_value(r->impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below,
                        &above);

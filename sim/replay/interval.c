@@ -1,6 +1,9 @@
 #include "sim/replay/interval.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "sim/replay/closed.h"
 
 static double log_ratio(double value, double reference)
 {
@@ -41,17 +44,45 @@ void clsa_interval_op(const struct clsa_machine *machine, const struct clsa_impl
     *above = exp(high * wider + away) - 1;
 }
 
-void clsa_interval_add(struct clsa_interval_sum *sum, double below_seconds, double above_seconds)
+void clsa_interval_add(struct clsa_interval_sum *sum, const struct clsa_op *op, double below,
+                       double above)
 {
-    sum->below += below_seconds;
-    sum->above += above_seconds;
-    sum->below_sq += below_seconds * below_seconds;
-    sum->above_sq += above_seconds * above_seconds;
+    sum->of[op->kind][op->role].below += below;
+    sum->of[op->kind][op->role].above += above;
 }
 
-void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, double *below_seconds,
-                        double *above_seconds)
+void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, double *below,
+                        double *above)
 {
-    *below_seconds = sqrt(shared * sum->below * sum->below + (1 - shared) * sum->below_sq);
-    *above_seconds = sqrt(shared * sum->above * sum->above + (1 - shared) * sum->above_sq);
+    double all_below = 0, all_above = 0, squares_below = 0, squares_above = 0;
+    for (unsigned k = 0; k < CLSA_OP_KINDS; k++)
+        for (unsigned role = 0; role < CLSA_ROLES; role++) {
+            const double b = sum->of[k][role].below, a = sum->of[k][role].above;
+            all_below += b;
+            all_above += a;
+            squares_below += b * b;
+            squares_above += a * a;
+        }
+    *below = sqrt(shared * all_below * all_below + (1 - shared) * squares_below);
+    *above = sqrt(shared * all_above * all_above + (1 - shared) * squares_above);
+}
+
+void clsa_interval_prediction(const struct clsa_machine *machine,
+                              const struct clsa_implementation *impl, const struct clsa_step *step,
+                              struct clsa_prediction *prediction)
+{
+    struct clsa_interval_sum sum;
+    double below, above;
+    memset(&sum, 0, sizeof sum);
+    for (size_t i = 0; i < prediction->n_ops; i++) {
+        struct clsa_op_prediction *p = &prediction->ops[i];
+        const double ps = (double)p->ps;
+        clsa_interval_op(machine, impl, &step->ops[i], ps * 1e-12, &below, &above);
+        p->ps_lo = (uint64_t)(ps * (1 - below));
+        p->ps_hi = (uint64_t)(ps * (1 + above));
+        clsa_interval_add(&sum, &step->ops[i], ps * below, ps * above);
+    }
+    clsa_interval_step(&sum, clsa_impl_value(impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below, &above);
+    prediction->step_ps_lo = (uint64_t)fmax(0, (double)prediction->step_ps - below);
+    prediction->step_ps_hi = (uint64_t)((double)prediction->step_ps + above);
 }

@@ -26,13 +26,21 @@ double clsa_interval_distance(const struct clsa_machine *machine,
 void clsa_interval_op(const struct clsa_machine *machine, const struct clsa_implementation *impl,
                       const struct clsa_op *op, double seconds, double *below, double *above);
 
-/* Adds the ops of a step: zero it, add each class of equal ops once with its summed time, ask. */
+/* Fills ps_lo and ps_hi of the ops and of the step from their ps, for predictions of any origin. */
+struct clsa_prediction;
+void clsa_interval_prediction(const struct clsa_machine *machine,
+                              const struct clsa_implementation *impl, const struct clsa_step *step,
+                              struct clsa_prediction *prediction);
+
+/* The widths of a step: zero it, add every op's widths (in any unit of time), ask. */
 struct clsa_interval_sum {
-    double below, above;         /* sums of widths in seconds */
-    double below_sq, above_sq;   /* sums of their squares */
+    struct {
+        double below, above;
+    } of[CLSA_OP_KINDS][CLSA_ROLES];
 };
-void clsa_interval_add(struct clsa_interval_sum *sum, double below_seconds, double above_seconds);
-void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, double *below_seconds,
-                        double *above_seconds);
+void clsa_interval_add(struct clsa_interval_sum *sum, const struct clsa_op *op, double below,
+                       double above);
+void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, double *below,
+                        double *above);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sim/base/alloc.h"
+#include "sim/replay/interval.h"
 #include "sim/replay/map.h"
 #include "sim/replay/map_cpu.h"
 #include "sim/replay/replay_units.h"
@@ -115,7 +116,8 @@ static void count(struct clsa_replay_counts *n, const struct clsa_traffic *t, ui
     n->tlb_walks += t->tlb.walks;
 }
 
-/* Sends the rows of a group of operands, or `bytes` of scratch, through memory; *t gets the traffic. */
+/* Sends the rows of a group of operands, or `bytes` of scratch, through memory; *t gets the
+ * traffic. */
 static int run_stream(struct work *w, const struct clsa_units_group *group, bool write,
                       double bytes, uint64_t *scratch, uint32_t cores, struct clsa_traffic *t,
                       struct clsa_err *err)
@@ -148,8 +150,8 @@ struct gpu_sums {
 static void add_traffic(struct gpu_sums *sums, const struct clsa_machine *m,
                         const struct clsa_traffic *t, double row_bytes, double times)
 {
-    const double shadow =
-        row_bytes > 0 && row_bytes < WALK_SHADOW_BYTES ? row_bytes : WALK_SHADOW_BYTES;
+    const double shadow = row_bytes > 0 && row_bytes < WALK_SHADOW_BYTES ? row_bytes
+                                                                         : WALK_SHADOW_BYTES;
     sums->service.dram_bytes += times * (double)t->dram_read_bytes;
     sums->service.dram_write_bytes += times * (double)t->dram_write_bytes;
     sums->l3_hits += times * (double)t->level[1].hit_bytes;
@@ -158,8 +160,9 @@ static void add_traffic(struct gpu_sums *sums, const struct clsa_machine *m,
     sums->walk_byte_s += times * shadow * clsa_tlb_seconds(m, m->sm_clock, &t->tlb);
 }
 
-/* The streams of one launch. Later passes of a block over the same bytes come back after all blocks'
- * first ones; what the SMs' L1 did not keep of them goes through memory once more for each pass. */
+/* The streams of one launch. Later passes of a block over the same bytes come back after all
+ * blocks' first ones; what the SMs' L1 did not keep of them goes through memory once more for each
+ * pass. */
 static int gpu_service(struct work *w, const struct clsa_gpu_kernel *k,
                        struct clsa_gpu_service *out, struct clsa_err *err)
 {
@@ -222,9 +225,9 @@ static int gpu_service(struct work *w, const struct clsa_gpu_kernel *k,
         const double l3 = sums.l3_hits < s->l2_bytes - s->dram_bytes ? sums.l3_hits
                                                                      : s->l2_bytes - s->dram_bytes;
         s->latency_s = (sums.l1_hits * m->l1_latency / m->sm_clock +
-                        l3 * m->l3_latency / m->sm_clock +
-                        (s->l2_bytes - s->dram_bytes - l3) * l2 +
-                        s->dram_bytes * m->dram_latency + sums.walk_byte_s) / all;
+                        l3 * m->l3_latency / m->sm_clock + (s->l2_bytes - s->dram_bytes - l3) * l2 +
+                        s->dram_bytes * m->dram_latency + sums.walk_byte_s) /
+                       all;
     }
     *out = *s;
     return 0;
@@ -311,8 +314,7 @@ static int replay_cpu(struct work *w, struct clsa_err *err)
     clsa_map_cpu(&w->trace->step, w->op, r->machine, r->impl, &call);
     if (call.parts <= 0)
         return 0;
-    const uint32_t cores =
-        call.parts < w->replay->cores ? (uint32_t)call.parts : w->replay->cores;
+    const uint32_t cores = call.parts < w->replay->cores ? (uint32_t)call.parts : w->replay->cores;
     unsigned wanted[2] = {0, 0};
     for (unsigned i = 0; i < call.n_streams; i++)
         wanted[call.streams[i].write] |= 1u << call.streams[i].operand;
@@ -370,11 +372,12 @@ static int lay_out(const struct clsa_replay *r, const struct clsa_trace_step *tr
         const uint64_t last = t->address + t->bytes;
         end = last > end ? last : end;
         if (last > reach / 2)
-            return clsa_fail(err, CLSA_ERANGE,
-                             "step %llu: tensor %s ends at address %llu; the caches of %s hold tags "
-                             "for %llu", (unsigned long long)trace->number, t->name,
-                             (unsigned long long)last, r->request.machine->name,
-                             (unsigned long long)(reach / 2));
+            return clsa_fail(
+                err, CLSA_ERANGE,
+                "step %llu: tensor %s ends at address %llu; the caches of %s hold tags "
+                "for %llu",
+                (unsigned long long)trace->number, t->name, (unsigned long long)last,
+                r->request.machine->name, (unsigned long long)(reach / 2));
     }
     *scratch = (end + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
     return 0;
@@ -421,7 +424,6 @@ int clsa_replay_step(struct clsa_replay *replay, const struct clsa_trace_step *t
             return status;
         }
         w.out->part = (uint8_t)clsa_op_part(w.op);
-        w.out->ps_lo = w.out->ps_hi = w.out->ps;
         p.step_ps += w.out->ps;
         p.part_ps[w.out->part] += w.out->ps;
         p.launches += w.out->launches;
@@ -429,7 +431,7 @@ int clsa_replay_step(struct clsa_replay *replay, const struct clsa_trace_step *t
         p.l2_bytes += w.out->l2_bytes;
         p.dram_bytes += w.out->dram_bytes;
     }
-    p.step_ps_lo = p.step_ps_hi = p.step_ps;
+    clsa_interval_prediction(replay->request.machine, replay->request.impl, step, &p);
     if (out)
         *out = p;
     else

@@ -358,13 +358,17 @@ START_TEST(intervals_widen_with_distance)
     ck_assert_double_eq_tol(clsa_interval_distance(&m, &impl, &op), 0, 1e-9);
     ck_assert_double_gt(clsa_interval_distance(&far, &impl, &op), 0.1);
 
-    struct clsa_interval_sum sum = {0};
-    clsa_interval_add(&sum, 3, 30);
-    clsa_interval_add(&sum, 4, 40);
-    clsa_interval_step(&sum, 0, &below, &above); /* independent: 3-4-5 */
+    /* Equal ops err together, others apart: widths of 3 in two parts and 4 make 5. */
+    const struct clsa_op other = {.kind = CLSA_OP_GEMM};
+    struct clsa_interval_sum sum;
+    memset(&sum, 0, sizeof sum);
+    clsa_interval_add(&sum, &op, 1, 10);
+    clsa_interval_add(&sum, &op, 2, 20);
+    clsa_interval_add(&sum, &other, 4, 40);
+    clsa_interval_step(&sum, 0, &below, &above);
     ck_assert_double_eq_tol(below, 5, 1e-12);
     ck_assert_double_eq_tol(above, 50, 1e-12);
-    clsa_interval_step(&sum, 1, &below, &above); /* in common */
+    clsa_interval_step(&sum, 1, &below, &above); /* all in common */
     ck_assert_double_eq_tol(below, 7, 1e-12);
     clsa_impl_destroy(&impl);
     clsa_machine_destroy(&m);
