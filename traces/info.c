@@ -95,9 +95,16 @@ static void put_text(struct printer *p, const char *key, const char *value)
         clsa_csv_put(p->out, 0, value);
         fputc('\n', p->out);
     } else {
-        struct clsa_err clean; /* provenance is somebody's text: keep control bytes off terminals */
-        clsa_fail(&clean, 0, "%s", value);
-        fprintf(p->out, "%-20s %s\n", key, clean.text);
+        /* Provenance is somebody's text: no control byte of it, line ends too, reaches a terminal. */
+        bool space = false;
+        fprintf(p->out, "%-20s ", key);
+        for (const char *c = value; *c; c++) {
+            const bool blank = (unsigned char)*c <= ' ' || *c == 0x7f;
+            if (!blank || !space)
+                fputc(blank ? ' ' : *c, p->out);
+            space = blank;
+        }
+        fputc('\n', p->out);
     }
     p->first = false;
 }

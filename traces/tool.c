@@ -63,9 +63,12 @@ int clsa_trace_walk_file(const char *path, uint64_t first, uint64_t last,
     if (status)
         return status;
     if (first) {
-        status = clsa_trace_seek(reader, first, err);
+        struct clsa_err unseekable;
+        status = clsa_trace_seek(reader, first, &unseekable);
         if (status == CLSA_EUNSUPPORTED)
             status = 0; /* a pipe: the walk reads up to it */
+        else if (status && err)
+            *err = unseekable;
     }
     if (!status)
         status = walk(reader, first, last, tools, n_tools, err);

@@ -95,7 +95,7 @@ static int generate(const struct clsa_args *args, struct job *j, struct clsa_err
     const struct clsa_provenance provenance[] = {{"tool", "clsa " PACKAGE_VERSION},
                                                  {"model", j->ref.geometry.name},
                                                  {"geometry", j->ref.json},
-                                                 {"origin", "engine"},
+                                                 {"selections", "engine"},
                                                  {"seed", seed}};
     struct clsa_trace_writer *writer = NULL;
     struct clsa_recorder *recorder = NULL;
