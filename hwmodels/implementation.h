@@ -38,6 +38,8 @@ struct clsa_op;
     X(SPLIT_MAX, "split_max", COUNT, 1, 1, 65536, NULL, "most splits of one unit of work")         \
     X(PASSES, "passes", COUNT, 1, 0, 64, NULL, "passes over the data")                             \
     X(ROW_PAD, "row_pad", COUNT, 1, 1, 65536, NULL, "rows are padded to a multiple of this")       \
+    X(SCRATCH_PART, "scratch_part", COUNT, 0, 0, 1, NULL,                                          \
+      "part of device memory that an op's scratch may take, more goes in chunks; 0: all at once")  \
     /* costs inside a kernel */                                                                    \
     X(PROLOGUE, "prologue", CYCLES, 0, 0, 1e7, NULL,                                               \
       "from a block's start to its first load: index arithmetic, descriptors, barriers")           \

@@ -51,7 +51,8 @@ libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure.h hwmodels/mea
 
 nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/cublas.csv \
-  hwmodels/implementations/flash-attention-3.csv
+  hwmodels/implementations/flash-attention-3.csv \
+  hwmodels/implementations/sglang-0.5.14.csv
 libclsa_hwmodels_a_SOURCES += hwmodels/dram.c hwmodels/dram.h \
   hwmodels/dram_channel.c hwmodels/dram_channel.h \
   hwmodels/hierarchy.c hwmodels/hierarchy.h hwmodels/tlb.c hwmodels/tlb.h

@@ -19,3 +19,7 @@ libclsa_replay_a_SOURCES += sim/replay/replay.c sim/replay/replay.h \
   sim/replay/replay_units.c sim/replay/replay_units.h \
   sim/replay/timeline.c sim/replay/timeline.h \
   sim/replay/bench_replay.c sim/replay/bench_replay.h
+
+# Sparse attention of DSA models: index scores, selection, latent rows.
+libclsa_replay_a_SOURCES += sim/replay/map_dsa.h sim/replay/map_index.c sim/replay/map_mla.c \
+  sim/replay/map_topk.c

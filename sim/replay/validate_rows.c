@@ -9,6 +9,7 @@
 
 /* Sizes of measured rows stay far below this; larger ones are mistakes of the file. */
 #define SIZE_MOST ((uint64_t)1 << 40)
+#define QUERIES_MOST ((uint64_t)1 << 24)
 /* Weights that the published gemm tables take in turn: their times leave what L2 can hold where six
  * times a weight does (h100: between 6.3 and 8.4 MB of weights, against 33 to 50 MB of one buffer). */
 #define PUBLISHED_ROTATION 6
@@ -292,29 +293,72 @@ static int index_score(const struct clsa_csv *csv, size_t row, const struct inde
 }
 
 /* DeepGEMM's fp8 index keys: 128 values and a float32 scale a row. */
+#define INDEX_KEY_BYTES 132
+/* The column index_heads of h100_index_scores says 64. Times step every 528 queries, 4 a tile of 128 rows
+ * of query heads over 132 SMs, and 64 heads would run at 98 % of the fp8 peak: 32 heads ran. */
+#define PREFILL_INDEX_HEADS 32
+
 static int index_scores_row(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                             struct clsa_err *err)
 {
-    struct index_shape x = {.dim = 128, .key_bytes = 132, .dtype = CLSA_FP8};
-    uint64_t ratio = 1;
+    struct index_shape x = {
+        .dim = 128, .heads = PREFILL_INDEX_HEADS, .key_bytes = INDEX_KEY_BYTES, .dtype = CLSA_FP8};
     int status = need(csv, row, "batch", &x.seqs, err);
     if (!status)
         status = cell(csv, row, "new_tokens", false, 1, 1, &x.fresh, err);
     if (!status)
         status = need(csv, row, "past", &x.past, err);
     if (!status)
-        status = cell(csv, row, "index_heads", false, 1, 64, &x.heads, err);
+        status = index_score(csv, row, &x, c, err);
+    /* The prefill kernel, whatever the number of new tokens. */
+    c->step.phase = CLSA_PREFILL;
+    return status;
+}
+
+/* The paged kernel takes batch x new_tokens queries as rows of one call; times depend on their product
+ * alone. Row i sees (past + i + 1) / ratio keys of a cache that keeps one for `ratio` tokens. */
+static int index_scores_paged_row(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
+                                  struct clsa_err *err)
+{
+    struct single *s;
+    uint64_t seqs, fresh, past, heads, ratio, rows = 0;
+    int status = need(csv, row, "batch", &seqs, err);
+    if (!status)
+        status = cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
+    if (!status)
+        status = need(csv, row, "past", &past, err);
+    if (!status)
+        status = cell(csv, row, "index_heads", false, 1, 64, &heads, err);
     if (!status)
         status = cell(csv, row, "compress_ratio", false, 1, 1, &ratio, err);
+    if (!status && (!clsa_mul_u64(seqs, fresh, &rows) || !rows || rows > QUERIES_MOST))
+        status = clsa_fail(err, CLSA_ERANGE, "%s:%zu: batch or tokens out of range", csv->path,
+                           csv->lines[row]);
     if (status)
         return status;
-    /* Compressed caches keep one key for `ratio` tokens. */
-    if (ratio > 1) {
-        const uint64_t keys = (x.past + x.fresh + ratio - 1) / ratio;
-        x.past = keys > x.fresh ? keys - x.fresh : 0;
-        snprintf(c->group, sizeof c->group, "ratio %u", (unsigned)ratio);
+    const struct index_shape x = {.seqs = 1, .past = (past + rows) / ratio, .fresh = 1,
+                                  .heads = heads, .dim = 128, .key_bytes = INDEX_KEY_BYTES,
+                                  .dtype = CLSA_FP8};
+    status = index_score(csv, row, &x, c, err);
+    if (status)
+        return status;
+    s = c->memory;
+    free(s->queries);
+    s->queries = clsa_calloc((size_t)rows, sizeof *s->queries);
+    if (!s->queries)
+        return clsa_fail(err, CLSA_ENOMEM, "%s:%zu: out of memory", csv->path, csv->lines[row]);
+    for (uint64_t i = 0; i < rows; i++) {
+        const uint64_t keys = (past + i + 1) / ratio;
+        s->queries[i].keys = keys ? keys : 1;
     }
-    return index_score(csv, row, &x, c, err);
+    c->step.queries = s->queries;
+    c->step.n_queries = (uint32_t)rows;
+    s->op.m = rows;
+    s->op.over_queries = 1;
+    s->op.n = x.past + 1;
+    s->op.flops = 2 * clsa_op_keys_total(&c->step, &s->op) * heads * x.dim;
+    snprintf(c->group, sizeof c->group, "ratio %u", (unsigned)ratio);
+    return 0;
 }
 
 static int topk(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_t past,
@@ -380,7 +424,7 @@ static int sparse_attention_row(const struct clsa_csv *csv, size_t row, struct c
         return status;
     struct clsa_op *op = &s->op;
     op->kind = CLSA_OP_ATTN_SPARSE;
-    op->over_queries = fresh == 1;
+    op->role = CLSA_ROLE_Q; /* the kernel for many queries, whatever their number */
     op->weight_dtype = (uint8_t)dtype;
     op->input_dtype = CLSA_BF16;
     op->heads = (uint32_t)heads;
@@ -552,7 +596,7 @@ int clsa_table_case(enum clsa_table table, const struct clsa_csv *csv, size_t ro
         [CLSA_TABLE_ATTENTION_DECODE] = attention_decode_row,
         [CLSA_TABLE_ATTENTION_PREFILL] = attention_prefill_row,
         [CLSA_TABLE_INDEX_SCORES] = index_scores_row,
-        [CLSA_TABLE_INDEX_SCORES_PAGED] = index_scores_row,
+        [CLSA_TABLE_INDEX_SCORES_PAGED] = index_scores_paged_row,
         [CLSA_TABLE_TOPK] = topk_row,
         [CLSA_TABLE_SPARSE_ATTENTION] = sparse_attention_row,
         [CLSA_TABLE_OWN_KERNELS] = own_kernels_row,
