@@ -57,7 +57,7 @@ struct gemm_ctx {
     size_t m, k, m_block, n_block, m_units;
 };
 
-enum { FEW_ROWS = 16, ROW_BLOCK = 256, STREAM_BYTES = 1 << 18, COLUMN_BLOCK = 192 };
+enum { FEW_ROWS = 16, ROW_BLOCK = 192, STREAM_BYTES = 1 << 18, COLUMN_BLOCK = 192 };
 
 static void gemm_unit(void *opaque, size_t unit)
 {
@@ -91,7 +91,7 @@ void clsa_par_gemm_many(const struct clsa_kernels *kernels, const struct clsa_pa
         c.n_block = k ? STREAM_BYTES / (2 * k) : STREAM_BYTES;
         c.n_block = c.n_block < 16 ? 16 : c.n_block / 16 * 16;
     } else {
-        c.m_block = ROW_BLOCK;
+        c.m_block = ceil_div(ceil_div(m, ceil_div(m, ROW_BLOCK)), 6) * 6; /* even blocks */
     }
     c.m_units = ceil_div(m, c.m_block);
     for (p = 0; p < products_count; p++)

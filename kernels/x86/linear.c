@@ -3,11 +3,9 @@
 #include "kernels/x86/tile.h"
 
 enum {
-    PANEL_ROWS = 48,               /* rows of W widened at a time: 48 x 1024 x 4 B stay in L2 */
-    PANEL_PITCH = CLSA_X_RUN + 16, /* rows of a panel fall into different cache sets */
-    POINTERS = 384,                /* rows of x named at a time: a multiple of TILE_ROWS */
-    SPLIT_ROWS = 96,               /* rows of x in the order of pairs at a time: 96 x 1024 x 4 B */
-    CONVERT_FROM = 2 * PAIR_ROWS + 1 /* with fewer rows of x, W is widened in registers instead */
+    PANEL_ROWS = 48,  /* rows of W packed at a time: 48 x 1024 x 4 B stay in L2 */
+    BLOCK_ROWS = 192, /* rows of x packed at a time; a multiple of TILE_ROWS */
+    PACK_FROM = 2 * PAIR_ROWS + 1 /* with fewer rows of x, W is widened in registers instead */
 };
 
 static size_t least(size_t a, size_t b)
@@ -193,112 +191,161 @@ void clsa_x_dots(float *y, ptrdiff_t ldy, const float *const *x, const float *w,
                 n, from, least(k - from, CLSA_X_RUN));
 }
 
-/* A row of W to float32 in the order its products are summed in. */
-static size_t widen(float *to, const char *row, enum clsa_kernel_dtype dtype, size_t n)
+/* One step of PAIR values of a row in the order of its chain: pairs for bfloat16 products. */
+CLSA_INLINE void pack_step(float *to, size_t high, const char *row, size_t l,
+                           const enum clsa_kernel_dtype dtype, const int pairs)
 {
-    vf even, odd;
-    size_t i;
+    vf a, b;
 
-    if (dtype != CLSA_KERNEL_BF16) {
-        clsa_x_row_to_f32(to, row, dtype, n, n);
-        return n;
+    if (dtype == CLSA_KERNEL_BF16) {
+        vf_load_pair(row + 2 * l, &a, &b);
+    } else {
+        a = vf_load_as(row, dtype, l);
+        b = vf_load_as(row, dtype, l + VF_N);
+        if (pairs)
+            vf_split(a, b, &a, &b);
     }
-    for (i = 0; i < n; i += PAIR) {
-        if (n - i >= PAIR)
-            vf_load_pair(row + 2 * i, &even, &odd);
-        else
-            vf_load_pair_n(row + 2 * i, n - i, &even, &odd);
-        vf_store(to + i, even);
-        vf_store(to + i + VF_N, odd);
-    }
-    return i;
+    vf_store(to, a);
+    vf_store(to + high * VF_N, b);
 }
 
-/* Many rows of x: a panel of W is widened once into L2 and meets every tile of rows, each of which
- * stays in L1 while the panel passes. x_from: where the run begins in the rows of x. */
-static void panels(float *y, ptrdiff_t ldy, const float *const *x, size_t x_from,
-                   const struct clsa_rows *w, size_t m, size_t n, size_t from, size_t length)
+/* Packs rows for tiles of `high` rows: step after step of the chains, VF_N values of each row. Rows
+ * beyond `rows` and values beyond n are zeros. */
+CLSA_INLINE void pack(float *to, const char *from, ptrdiff_t stride,
+                      const enum clsa_kernel_dtype dtype, const int pairs, size_t rows, size_t high,
+                      size_t n)
 {
-    _Alignas(64) float panel[PANEL_ROWS * PANEL_PITCH];
-    const char *base = (const char *)w->base + clsa_kernel_row_bytes(w->dtype, from);
-    struct tile t = {y, ldy, x, x_from, length, {NULL}, 0, from > 0};
-    size_t i, j, c, rows;
+    size_t size = dtype == CLSA_KERNEL_F32 ? 4 : 2, r, l;
 
-    for (j = 0; j < n; j += rows) {
-        rows = least(PANEL_ROWS, n - j);
-        for (c = 0; c < rows; c++)
-            t.length = widen(panel + c * PANEL_PITCH,
-                             base + (ptrdiff_t)(j + c) * w->row_stride_bytes, w->dtype, length);
-        for (i = 0; i < m; i += TILE_ROWS) {
-            size_t at, height = least(TILE_ROWS, m - i);
+    for (r = 0; r < high; r++) {
+        const char *row = from + (ptrdiff_t)r * stride;
+        char last[PAIR * 4] = {0};
+        float *at = to + r * VF_N;
 
-            t.x = x + i;
-            for (at = 0; at < rows; at += TILE_COLS) {
-                t.cols = point(t.w, (const char *)panel, PANEL_PITCH * (ptrdiff_t)sizeof *panel, at,
-                               rows);
-                t.y = y + (ptrdiff_t)i * ldy + (ptrdiff_t)(j + at);
-                tile_f32(&t, height);
+        for (l = 0; l < n; l += PAIR, at += 2 * high * VF_N) {
+            if (r < rows && n - l >= PAIR) {
+                pack_step(at, high, row, l, dtype, pairs);
+            } else {
+                if (r < rows)
+                    memcpy(last, row + l * size, (n - l) * size);
+                pack_step(at, high, last, 0, dtype, pairs);
             }
         }
     }
 }
 
-static void gemm_pairs(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
-                       const struct clsa_rows *w, size_t m, size_t n, size_t k)
+static void pack_x(float *to, const float *x, ptrdiff_t ldx, int pairs, size_t rows, size_t n)
 {
-    _Alignas(64) float split[SPLIT_ROWS * PANEL_PITCH];
-    const float *rows[SPLIT_ROWS];
-    size_t i, r, from, count;
+    ptrdiff_t stride = ldx * (ptrdiff_t)sizeof *x;
 
-    for (r = 0; r < SPLIT_ROWS; r++)
-        rows[r] = split + r * PANEL_PITCH;
-    for (i = 0; i < m; i += count) {
-        count = least(SPLIT_ROWS, m - i);
-        for (from = 0; from < k; from += CLSA_X_RUN) {
-            size_t length = least(k - from, CLSA_X_RUN);
-            float *at = y + (ptrdiff_t)i * ldy;
+    if (pairs)
+        pack(to, (const char *)x, stride, CLSA_KERNEL_F32, 1, rows, TILE_ROWS, n);
+    else
+        pack(to, (const char *)x, stride, CLSA_KERNEL_F32, 0, rows, TILE_ROWS, n);
+}
 
-            for (r = 0; r < count; r++)
-                split_row(split + r * PANEL_PITCH, x + (ptrdiff_t)(i + r) * ldx + (ptrdiff_t)from,
-                          length);
-            if (m < CONVERT_FROM)
-                paired(at, ldy, rows, (const char *)w->base + 2 * from, w->row_stride_bytes, count,
-                       n, length, from > 0);
-            else
-                panels(at, ldy, rows, 0, w, count, n, from, length);
+static void pack_w(float *to, const char *w, ptrdiff_t stride, enum clsa_kernel_dtype dtype,
+                   size_t rows, size_t n)
+{
+    if (dtype == CLSA_KERNEL_BF16)
+        pack(to, w, stride, CLSA_KERNEL_BF16, 1, rows, TILE_COLS, n);
+    else if (dtype == CLSA_KERNEL_F16)
+        pack(to, w, stride, CLSA_KERNEL_F16, 0, rows, TILE_COLS, n);
+    else
+        pack(to, w, stride, CLSA_KERNEL_F32, 0, rows, TILE_COLS, n);
+}
+
+/* TILE_ROWS packed rows of x against four packed rows of w. */
+static void packed_tile(float *y, ptrdiff_t ldy, const float *x, const float *w, size_t steps,
+                        size_t rows, size_t cols, int add)
+{
+    vf acc[TILE_ROWS][TILE_COLS];
+    size_t l;
+    int r, c;
+
+    CLSA_UNROLL
+    for (r = 0; r < TILE_ROWS; r++) {
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++)
+            acc[r][c] = vf_zero();
+    }
+    for (l = 0; l < steps; l++, x += TILE_ROWS * VF_N, w += TILE_COLS * VF_N) {
+        vf xv[TILE_ROWS];
+
+        CLSA_UNROLL
+        for (r = 0; r < TILE_ROWS; r++)
+            xv[r] = vf_load(x + r * VF_N);
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++) {
+            vf wv = vf_load(w + c * VF_N);
+
+            CLSA_UNROLL
+            for (r = 0; r < TILE_ROWS; r++)
+                acc[r][c] = vf_fma(xv[r], wv, acc[r][c]);
         }
+    }
+    CLSA_UNROLL
+    for (r = 0; r < TILE_ROWS; r++)
+        if ((size_t)r < rows)
+            put4(y + r * ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), cols, add);
+}
+
+/* Many rows of x: they are packed once a run, and a panel of W, packed into L2, meets every tile of
+ * rows, each of which stays in L1 while the panel passes. */
+static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
+                   size_t m, size_t n, size_t from, size_t length)
+{
+    _Alignas(64) float block[BLOCK_ROWS * CLSA_X_RUN];
+    _Alignas(64) float panel[PANEL_ROWS * CLSA_X_RUN];
+    const char *base = (const char *)w->base + clsa_kernel_row_bytes(w->dtype, from);
+    size_t steps = (length + PAIR - 1) / PAIR * 2, width = steps * VF_N, i, j, at, rows;
+
+    for (i = 0; i < m; i += TILE_ROWS)
+        pack_x(block + i * width, x + (ptrdiff_t)i * ldx + (ptrdiff_t)from, ldx,
+               w->dtype == CLSA_KERNEL_BF16, least(TILE_ROWS, m - i), length);
+    for (j = 0; j < n; j += rows) {
+        rows = least(PANEL_ROWS, n - j);
+        for (at = 0; at < rows; at += TILE_COLS)
+            pack_w(panel + at * width, base + (ptrdiff_t)(j + at) * w->row_stride_bytes,
+                   w->row_stride_bytes, w->dtype, least(TILE_COLS, rows - at), length);
+        for (i = 0; i < m; i += TILE_ROWS)
+            for (at = 0; at < rows; at += TILE_COLS)
+                packed_tile(y + (ptrdiff_t)i * ldy + (ptrdiff_t)(j + at), ldy, block + i * width,
+                            panel + at * width, steps, least(TILE_ROWS, m - i),
+                            least(TILE_COLS, rows - at), from > 0);
     }
 }
 
 void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
                  size_t m, size_t n, size_t k)
 {
-    const float *rows[POINTERS];
-    size_t i, r, from, count;
+    _Alignas(64) float split[(PACK_FROM - 1) * CLSA_X_RUN];
+    const float *rows[PACK_FROM - 1];
+    size_t i, r, from;
 
-    if (k == 0) {
+    if (k == 0)
         zero(y, ldy, m, n);
-        return;
-    }
-    if (w->dtype == CLSA_KERNEL_BF16) {
-        gemm_pairs(y, ldy, x, ldx, w, m, n, k);
-        return;
-    }
-    for (i = 0; i < m; i += count) {
-        count = least(POINTERS, m - i);
-        for (r = 0; r < count; r++)
-            rows[r] = x + (ptrdiff_t)(i + r) * ldx;
-        for (from = 0; from < k; from += CLSA_X_RUN) {
-            size_t length = least(k - from, CLSA_X_RUN);
-            float *at = y + (ptrdiff_t)i * ldy;
+    for (from = 0; from < k; from += CLSA_X_RUN) {
+        size_t length = least(k - from, CLSA_X_RUN);
+        const char *base = (const char *)w->base + clsa_kernel_row_bytes(w->dtype, from);
 
-            if (m < CONVERT_FROM)
-                natural(at, ldy, rows,
-                        (const char *)w->base + clsa_kernel_row_bytes(w->dtype, from),
-                        w->row_stride_bytes, w->dtype, count, n, from, length);
-            else
-                panels(at, ldy, rows, from, w, count, n, from, length);
+        if (m >= PACK_FROM) {
+            for (i = 0; i < m; i += BLOCK_ROWS)
+                packed(y + (ptrdiff_t)i * ldy, ldy, x + (ptrdiff_t)i * ldx, ldx, w,
+                       least(BLOCK_ROWS, m - i), n, from, length);
+            continue;
         }
+        for (r = 0; r < m; r++) {
+            rows[r] = x + (ptrdiff_t)r * ldx;
+            if (w->dtype == CLSA_KERNEL_BF16) {
+                split_row(split + r * CLSA_X_RUN, rows[r] + from, length);
+                rows[r] = split + r * CLSA_X_RUN;
+            }
+        }
+        if (w->dtype == CLSA_KERNEL_BF16)
+            paired(y, ldy, rows, base, w->row_stride_bytes, m, n, length, from > 0);
+        else
+            natural(y, ldy, rows, base, w->row_stride_bytes, w->dtype, m, n, from, length);
     }
 }
 

@@ -233,19 +233,10 @@ CLSA_INLINE void vf_store_f16(void *p, vf v)
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* Sums of four vectors. The tree of additions is the same for each and the same as vf_sum's:
- * 128-bit quarters (0 + 2) + (1 + 3), then within a quarter (0 + 2) + (1 + 3). */
-CLSA_INLINE __m128 vf_sum4(vf a, vf b, vf c, vf d)
+/* Folds a vector to 8 lanes: lane l + lane l + 8. */
+CLSA_INLINE __m256 vf_fold(vf a)
 {
-    vf ab = vf_add(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-    vf cd = vf_add(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
-    vf q = vf_add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
-
-    q = vf_add(q, _mm512_shuffle_ps(q, q, 0x4e));
-    q = vf_add(q, _mm512_shuffle_ps(q, q, 0xb1));
-    /* every lane of quarter i is now sum i */
-    return _mm512_castps512_ps128(
-        _mm512_permutexvar_ps(_mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0), q));
+    return _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
 }
 
 CLSA_INLINE float vf_max_lane(vf a)
@@ -471,16 +462,9 @@ CLSA_INLINE void vf_store_f16(void *p, vf v)
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* Halves 0 + 1, then within a half (0 + 2) + (1 + 3). */
-CLSA_INLINE __m128 vf_sum4(vf a, vf b, vf c, vf d)
+CLSA_INLINE __m256 vf_fold(vf a)
 {
-    vf ab = vf_add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-    vf cd = vf_add(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
-    /* lanes of a half: ab.0 + ab.2, ab.1 + ab.3, the same of cd */
-    vf q = vf_add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
-    vf s = vf_add(_mm256_shuffle_ps(q, q, 0x88), _mm256_shuffle_ps(q, q, 0xdd));
-    /* low half: a, c, a, c; high half: b, d, b, d */
-    return _mm_unpacklo_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+    return a;
 }
 
 CLSA_INLINE float vf_max_lane(vf a)
@@ -493,6 +477,18 @@ CLSA_INLINE float vf_max_lane(vf a)
 }
 
 #endif
+
+/* Sums of four vectors. The tree of additions is the same for each and the same as vf_sum's: folded to
+ * 8 lanes, then within each quarter of 4 lanes (0 + 2) + (1 + 3), then the two quarters. */
+CLSA_INLINE __m128 vf_sum4(vf a, vf b, vf c, vf d)
+{
+    __m256 a8 = vf_fold(a), b8 = vf_fold(b), c8 = vf_fold(c), d8 = vf_fold(d);
+    __m256 ab = _mm256_add_ps(_mm256_shuffle_ps(a8, b8, 0x44), _mm256_shuffle_ps(a8, b8, 0xee));
+    __m256 cd = _mm256_add_ps(_mm256_shuffle_ps(c8, d8, 0x44), _mm256_shuffle_ps(c8, d8, 0xee));
+    __m256 q = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x88), _mm256_shuffle_ps(ab, cd, 0xdd));
+
+    return _mm_add_ps(_mm256_castps256_ps128(q), _mm256_extractf128_ps(q, 1));
+}
 
 CLSA_INLINE float vf_sum(vf a)
 {
