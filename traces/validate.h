@@ -6,7 +6,8 @@
  *                    bytes
  *   tensor-align     its address is a multiple of 256, not 0
  *   tensor-overlap   no two tensors share an address
- *   tensor-moved     weights and caches keep address and size from step to step
+ *   tensor-moved     weights and caches keep their address from step to step (index keys may change
+ *                    their size with the group)
  *   phase            decode brings one token a sequence; queries see one of the new tokens
  *   group            a step with queries makes selections exactly when layers share an index; then it
  *                    has a top-k
