@@ -1,6 +1,7 @@
 /* What moves between the levels of a memory hierarchy.
  *
- * Addresses are the trace's virtual ones; a line is address / line_bytes. Nothing here knows traces. */
+ * Addresses are the trace's virtual ones; a line is address / line_bytes. Nothing here knows
+ * traces. */
 #ifndef CLSA_HWMODELS_ACCESS_H
 #define CLSA_HWMODELS_ACCESS_H
 

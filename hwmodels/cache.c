@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A set is one record: `lanes` tags (uint32), then `lanes` ages, then `lanes` flag bytes, where lanes is
- * ways rounded up to 16. Flags: low four bits valid sectors, high four dirty ones. An empty way has
- * the tag NO_TAG and flags 0; since every touch makes a way the youngest, empty ways are always the
- * oldest and are filled before anything is evicted. */
+/* A set is one record: `lanes` tags (uint32), then `lanes` ages, then `lanes` flag bytes, where
+ * lanes is ways rounded up to 16. Flags: low four bits valid sectors, high four dirty ones. An
+ * empty way has the tag NO_TAG and flags 0; since every touch makes a way the youngest, empty ways
+ * are always the oldest and are filled before anything is evicted. */
 #define NO_TAG UINT32_MAX
-#define AHEAD 32 /* requests between prefetching a set and using it: hides a miss in the host's L2 */
+#define AHEAD                                                                                      \
+    32 /* requests between prefetching a set and using it: hides a miss in the host's L2 */
 #define BLOCK_BITS_MAX 10
 
 struct clsa_cache {
@@ -54,8 +55,8 @@ static inline struct place place_of(const struct clsa_cache *c, uint64_t line)
 {
     const uint64_t block = line >> c->block_bits;
     /* block / mids by multiplication: exact while block * mids < 2^64, which the reach ensures */
-    const uint64_t tag =
-        c->mids == 1 ? block : (uint64_t)(((unsigned __int128)block * c->magic) >> 64);
+    const uint64_t tag = c->mids == 1 ? block
+                                      : (uint64_t)(((unsigned __int128)block * c->magic) >> 64);
     const uint32_t mid = (uint32_t)(block - tag * c->mids);
     const uint32_t low = (uint32_t)line & ((1u << c->block_bits) - 1);
     return (struct place){mid << c->block_bits | (low ^ swizzle(c, block)), (uint32_t)tag};
@@ -89,8 +90,7 @@ int clsa_cache_create(const struct clsa_cache_config *config, struct clsa_cache 
     if (sets < 1 || sets > UINT64_C(1) << 26)
         return clsa_fail(err, CLSA_ERANGE,
                          "cache of %llu B in %u ways of %u B lines: 1 to 2^26 sets are modelled",
-                         (unsigned long long)config->size_bytes, config->ways,
-                         config->line_bytes);
+                         (unsigned long long)config->size_bytes, config->ways, config->line_bytes);
     struct clsa_cache *c = clsa_calloc(1, sizeof *c);
     if (!c)
         return clsa_fail(err, CLSA_ENOMEM, "no memory for a cache");
@@ -177,8 +177,8 @@ int clsa_cache_sink_create(uint64_t lines, size_t requests, struct clsa_cache_si
                            struct clsa_err *err)
 {
     struct clsa_cache_sink s = {0};
-    /* A stream emits at most a run a line of the cache, and one for each line at its ragged ends, which
-     * are shorter than two blocks of at most `lines` lines. */
+    /* A stream emits at most a run a line of the cache, and one for each line at its ragged ends,
+     * which are shorter than two blocks of at most `lines` lines. */
     if (lines > SIZE_MAX / 8 || !clsa_add_size((size_t)lines * 3 + 8, requests, &s.capacity))
         return clsa_fail(err, CLSA_ENOMEM, "no memory for the misses of a cache");
     s.fetch = clsa_malloc(s.capacity, sizeof *s.fetch);
@@ -236,7 +236,7 @@ static inline int oldest_way(const uint8_t *ages, uint32_t groups, uint8_t oldes
 }
 
 static inline unsigned write_back(struct clsa_cache *c, uint32_t set, uint32_t tag, uint32_t flags,
-                              struct clsa_cache_sink *sink)
+                                  struct clsa_cache_sink *sink)
 {
     const uint32_t dirty = flags >> 4;
     emit(sink->write, &sink->n_write, sink->capacity, line_of(c, set, tag), 1, dirty);
@@ -245,9 +245,9 @@ static inline unsigned write_back(struct clsa_cache *c, uint32_t set, uint32_t t
 
 /* One lookup; returns the sectors to fetch from below and counts into `n`, which callers keep in
  * registers. `groups` is a parameter so that the common 16-way case compiles to straight code. */
-__attribute__((always_inline)) static inline uint32_t touch(struct clsa_cache *c, struct clsa_cache_counters *n, struct place at,
-                             uint32_t groups, uint64_t line, uint32_t sectors, bool write,
-                             struct clsa_cache_sink *sink)
+__attribute__((always_inline)) static inline uint32_t
+touch(struct clsa_cache *c, struct clsa_cache_counters *n, struct place at, uint32_t groups,
+      uint64_t line, uint32_t sectors, bool write, struct clsa_cache_sink *sink)
 {
     uint32_t *tags = tags_of(c, at.set);
     uint8_t *ages = ages_of(tags, groups * CLSA_LANES);
@@ -305,8 +305,9 @@ static inline void prefetch_set(const struct clsa_cache *c, uint32_t set)
     __builtin_prefetch(record + c->record_bytes - 1, 1);
 }
 
-__attribute__((always_inline)) static inline void access_groups(struct clsa_cache *c, const struct clsa_line_request *r, size_t n,
-                                 uint32_t groups, bool write, struct clsa_cache_sink *sink)
+__attribute__((always_inline)) static inline void
+access_groups(struct clsa_cache *c, const struct clsa_line_request *r, size_t n, uint32_t groups,
+              bool write, struct clsa_cache_sink *sink)
 {
     struct place ring[AHEAD];
     struct clsa_cache_counters counters = {0};
@@ -341,14 +342,15 @@ void clsa_cache_access(struct clsa_cache *c, const struct clsa_line_request *req
         access_groups(c, requests, n, 1, false, sink);
 }
 
-__attribute__((always_inline)) static inline void
-touch_groups(struct clsa_cache *c, uint64_t first, uint64_t n, uint32_t groups, bool write,
-             struct clsa_cache_sink *sink)
+__attribute__((always_inline)) static inline void touch_groups(struct clsa_cache *c, uint64_t first,
+                                                               uint64_t n, uint32_t groups,
+                                                               bool write,
+                                                               struct clsa_cache_sink *sink)
 {
     struct clsa_cache_counters counters = {0};
     for (uint64_t line = first; line < first + n; line++) {
-        const uint32_t missing = touch(c, &counters, place_of(c, line), groups, line,
-                                       c->all_sectors, write, sink);
+        const uint32_t missing =
+            touch(c, &counters, place_of(c, line), groups, line, c->all_sectors, write, sink);
         if (missing)
             emit(sink->fetch, &sink->n_fetch, sink->capacity, line, 1, missing);
     }
@@ -374,7 +376,7 @@ struct stream {
     bool any_hit;     /* hit_bits is in use: bit i is set when line base + i was found */
     bool any_partial; /* some line lacked sectors and was emitted out of order */
     uint64_t base;    /* first line of the aligned part of the stream */
-    uint64_t warm;    /* sets that held all their lines whole: marked in warm_bits, not in hit_bits */
+    uint64_t warm; /* sets that held all their lines whole: marked in warm_bits, not in hit_bits */
     struct clsa_cache_counters n;
 };
 
@@ -383,10 +385,10 @@ struct share {
     uint32_t set, first, k;
 };
 
-/* All lines miss. `own`: the set holds nothing but lines that this stream wrote, whose write-back it
- * emits as one run. */
-__attribute__((always_inline)) static inline void
-stream_cold(struct stream *s, struct share share, uint32_t groups, bool own)
+/* All lines miss. `own`: the set holds nothing but lines that this stream wrote, whose write-back
+ * it emits as one run. */
+__attribute__((always_inline)) static inline void stream_cold(struct stream *s, struct share share,
+                                                              uint32_t groups, bool own)
 {
     struct clsa_cache *c = s->c;
     uint32_t *tags = tags_of(c, share.set);
@@ -473,8 +475,8 @@ static void stream_mixed(struct stream *s, struct share share)
         }
     }
     if (share.k > single)
-        stream_cold(s, (struct share){share.set, share.first + single, share.k - single},
-                    c->groups, s->write);
+        stream_cold(s, (struct share){share.set, share.first + single, share.k - single}, c->groups,
+                    s->write);
 }
 
 /* The tags of the stream in the sets of one mid: q with begin <= q * mids + mid < end. */
@@ -486,22 +488,24 @@ static struct share share_of(const struct clsa_cache *c, uint32_t mid, uint64_t 
                           to > from ? (uint32_t)(to - from) : 0};
 }
 
-__attribute__((always_inline)) static inline void
-stream_sets(struct stream *s, uint64_t begin, uint64_t end, uint32_t groups)
+__attribute__((always_inline)) static inline void stream_sets(struct stream *s, uint64_t begin,
+                                                              uint64_t end, uint32_t groups)
 {
     struct clsa_cache *c = s->c;
     for (uint32_t mid = 0; mid < c->mids; mid++) {
         struct share share = share_of(c, mid, begin, end);
         for (uint32_t low = 0; share.k && low < 1u << c->block_bits; low++, share.set++) {
             const uint32_t *tags = tags_of(c, share.set);
-            const uint8_t *flags = (const uint8_t *)(tags + groups * CLSA_LANES) + groups * CLSA_LANES;
+            const uint8_t *flags = (const uint8_t *)(tags + groups * CLSA_LANES) +
+                                   groups * CLSA_LANES;
             uint32_t found = 0, whole = 0;
             for (uint32_t base = 0; base < groups * CLSA_LANES; base += CLSA_LANES) {
                 const unsigned m = clsa_lanes_range(tags + base, share.first, share.k);
                 if (!m)
                     continue;
                 found += clsa_lanes_count(m);
-                whole += clsa_lanes_count(m & clsa_lanes_all(flags + base, (uint8_t)c->all_sectors));
+                whole +=
+                    clsa_lanes_count(m & clsa_lanes_all(flags + base, (uint8_t)c->all_sectors));
             }
             if (!found)
                 stream_cold(s, share, groups, false);
@@ -548,8 +552,7 @@ static void stream_fetches(struct stream *s, size_t n_before, uint64_t lines)
             at = hit + 1;
         }
     if (lines > at)
-        emit(sink->fetch, &sink->n_fetch, sink->capacity, s->base + at, lines - at,
-             c->all_sectors);
+        emit(sink->fetch, &sink->n_fetch, sink->capacity, s->base + at, lines - at, c->all_sectors);
     if (s->any_partial)
         qsort(sink->fetch + n_before, sink->n_fetch - n_before, sizeof *sink->fetch, by_line);
 }

@@ -1,6 +1,7 @@
 /* What a cache does to sixteen ways at once, with SSE2 (part of every x86-64) and in plain C
  * with the same results. `tags` are 16 x uint32, `ages` 16 x uint8: 0 is the most recent way,
- * CLSA_AGE_PAD marks lanes beyond the last way. Ages are below 64, so signed byte compares are safe. */
+ * CLSA_AGE_PAD marks lanes beyond the last way. Ages are below 64, so signed byte compares are
+ * safe. */
 #ifndef CLSA_HWMODELS_CACHE_LANES_H
 #define CLSA_HWMODELS_CACHE_LANES_H
 
@@ -61,8 +62,9 @@ static inline void clsa_plain_push(uint8_t *ages, uint8_t age)
         ages[w] = (uint8_t)(ages[w] + (ages[w] < age));
 }
 
-/* What a cold stream of lines with tags ..., last - 1, last does to a set of `ways` ways: ages turn by
- * `turn` (= lines mod ways), ways whose old age is >= `from` take the tag last - new age and `flags`. */
+/* What a cold stream of lines with tags ..., last - 1, last does to a set of `ways` ways: ages turn
+ * by `turn` (= lines mod ways), ways whose old age is >= `from` take the tag last - new age and
+ * `flags`. */
 static inline void clsa_plain_turn(uint32_t *tags, uint8_t *ages, uint8_t *flags, uint8_t ways,
                                    uint8_t turn, uint8_t from, uint32_t last, uint8_t fresh)
 {
@@ -97,8 +99,8 @@ static inline unsigned clsa_plain_all(const uint8_t *flags, uint8_t mask)
 }
 
 /* What a stream of lines with tags first, first + 1, ... does to a set that holds them all, in the
- * lanes of `there`: they become the youngest, the last line at age 0, and the others, pushed by those
- * that were older, keep their order. */
+ * lanes of `there`: they become the youngest, the last line at age 0, and the others, pushed by
+ * those that were older, keep their order. */
 static inline void clsa_plain_rewarm(const uint32_t *tags, uint8_t *ages, uint32_t first,
                                      unsigned there)
 {
@@ -178,7 +180,7 @@ static inline void clsa_sse2_retag(__m128i *tags, __m128i last, __m128i age, __m
 }
 
 static inline void clsa_sse2_turn(uint32_t *tags, uint8_t *ages, uint8_t *flags, uint8_t ways,
-                                   uint8_t turn, uint8_t from, uint32_t last, uint8_t fresh)
+                                  uint8_t turn, uint8_t from, uint32_t last, uint8_t fresh)
 {
     __m128i *tp = (__m128i *)(void *)tags, *ap = (__m128i *)(void *)ages;
     __m128i *fp = (__m128i *)(void *)flags;
@@ -222,15 +224,16 @@ static inline void clsa_sse2_rewarm(const uint32_t *tags, uint8_t *ages, uint32_
     const __m128i base = _mm_set1_epi32((int)first), old = _mm_load_si128((__m128i *)(void *)ages);
     const __m128i last = _mm_set1_epi8((char)(clsa_lanes_count(there) - 1));
     /* places in the stream as bytes; lanes outside it saturate and are not used */
-    const __m128i place = _mm_packus_epi16(
-        _mm_packs_epi32(_mm_sub_epi32(_mm_load_si128(t), base),
-                        _mm_sub_epi32(_mm_load_si128(t + 1), base)),
-        _mm_packs_epi32(_mm_sub_epi32(_mm_load_si128(t + 2), base),
-                        _mm_sub_epi32(_mm_load_si128(t + 3), base)));
+    const __m128i place =
+        _mm_packus_epi16(_mm_packs_epi32(_mm_sub_epi32(_mm_load_si128(t), base),
+                                         _mm_sub_epi32(_mm_load_si128(t + 1), base)),
+                         _mm_packs_epi32(_mm_sub_epi32(_mm_load_si128(t + 2), base),
+                                         _mm_sub_epi32(_mm_load_si128(t + 3), base)));
     uint8_t was[CLSA_LANES];
     _mm_storeu_si128((__m128i *)(void *)was, old);
     _mm_store_si128((__m128i *)(void *)ages, _mm_sub_epi8(last, place));
-    const unsigned pads = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(old, _mm_set1_epi8(CLSA_AGE_PAD)));
+    const unsigned pads =
+        (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(old, _mm_set1_epi8(CLSA_AGE_PAD)));
     for (unsigned m = 0xffffu & ~there; m; m &= m - 1) {
         const unsigned w = (unsigned)__builtin_ctz(m);
         const unsigned older =

@@ -45,12 +45,13 @@ static int check(const struct clsa_dram_config *c, struct clsa_err *err)
     if (!c->channels || !c->banks || !c->bank_groups || c->banks % c->bank_groups)
         return clsa_fail(err, CLSA_ERANGE, "DRAM of %u channels, %u banks in %u bank groups",
                          c->channels, c->banks, c->bank_groups);
-    if (!c->burst_bytes || !c->row_bytes || c->row_bytes % c->burst_bytes ||
-        !c->interleave_bytes || c->interleave_bytes % c->burst_bytes ||
-        c->interleave_bytes / c->burst_bytes > UINT16_MAX || c->row_bytes / c->burst_bytes > 4096)
+    if (!c->burst_bytes || !c->row_bytes || c->row_bytes % c->burst_bytes || !c->interleave_bytes ||
+        c->interleave_bytes % c->burst_bytes || c->interleave_bytes / c->burst_bytes > UINT16_MAX ||
+        c->row_bytes / c->burst_bytes > 4096)
         return clsa_fail(err, CLSA_ERANGE,
                          "DRAM rows of %u B and interleaving of %u B must be multiples of its %u B "
-                         "bursts", c->row_bytes, c->interleave_bytes, c->burst_bytes);
+                         "bursts",
+                         c->row_bytes, c->interleave_bytes, c->burst_bytes);
     if (c->window < 1 || c->window > CLSA_DRAM_WINDOW_MAX || !c->burst_ps)
         return clsa_fail(err, CLSA_ERANGE, "DRAM window of %u bursts of %u ps", c->window,
                          c->burst_ps);
@@ -107,8 +108,8 @@ static int64_t row_of(const struct clsa_dram *d, uint64_t segment)
 
 /* Local bursts low .. high - 1 of a channel, cut at chunks and segments. `bank` < 0 stands for the
  * segments' own banks; else all lie in the segment whose first bank it is. */
-static void push_range(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low, uint64_t high,
-                       int64_t bank)
+static void push_range(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low,
+                       uint64_t high, int64_t bank)
 {
     while (low < high) {
         const uint64_t segment = low / d->segment_bursts, in = low % d->segment_bursts;
@@ -117,8 +118,8 @@ static void push_range(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64
             n = d->chunk_bursts - low % d->chunk_bursts;
         if (n > d->segment_bursts - in)
             n = d->segment_bursts - in;
-        clsa_dram_channel_push(d, ch, bank < 0 ? bank_of(d, segment) : (uint32_t)bank, row_of(d, segment),
-             (uint32_t)(in % d->lanes), (uint32_t)n);
+        clsa_dram_channel_push(d, ch, bank < 0 ? bank_of(d, segment) : (uint32_t)bank,
+                               row_of(d, segment), (uint32_t)(in % d->lanes), (uint32_t)n);
         low += n;
     }
 }
@@ -156,8 +157,7 @@ static void widen(const struct clsa_dram *d, uint64_t address, uint64_t bytes, u
 
 static void tally(struct clsa_dram *d, uint64_t bursts, bool write)
 {
-    *(write ? &d->counters.write_bytes : &d->counters.read_bytes) +=
-        bursts * d->config.burst_bytes;
+    *(write ? &d->counters.write_bytes : &d->counters.read_bytes) += bursts * d->config.burst_bytes;
 }
 
 void clsa_dram_access(struct clsa_dram *d, uint64_t address, uint64_t bytes, bool write)
@@ -191,7 +191,8 @@ void clsa_dram_finish(struct clsa_dram *d)
 /* ---- streams ---- */
 
 /* Marks the rows that a finished stream over local bursts low .. high - 1 leaves open. */
-static void leave_open(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low, uint64_t high)
+static void leave_open(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low,
+                       uint64_t high)
 {
     const uint64_t from = low / d->segment_bursts, to = (high - 1) / d->segment_bursts;
     /* every bank is visited at least once in 2 * super consecutive segments */
@@ -200,18 +201,19 @@ static void leave_open(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64
         const uint64_t start = s * d->segment_bursts, end = start + d->segment_bursts;
         const uint64_t a = start > low ? start : low, b = end < high ? end : high;
         const uint32_t mask = clsa_dram_lane_mask(d, (uint32_t)(a % d->lanes),
-                                            b - a > d->lanes ? d->lanes : (uint32_t)(b - a));
+                                                  b - a > d->lanes ? d->lanes : (uint32_t)(b - a));
         for (uint32_t lane = 0; lane < d->lanes; lane++)
             if (mask >> lane & 1)
                 clsa_dram_lane_bank(ch, bank_of(d, s), lane)->row = row_of(d, s);
     }
 }
 
-/* A busy period of its own over local bursts low .. high - 1. After the first visit to every bank and
- * SETTLE more segments, whole segments take period_ps each whichever their banks, so all but the last
- * few are added up. Those are then run on the banks that come next in turn, which no longer conflicts
- * than their own, and the rows they leave are put right. */
-static void stream_channel(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low, uint64_t high)
+/* A busy period of its own over local bursts low .. high - 1. After the first visit to every bank
+ * and SETTLE more segments, whole segments take period_ps each whichever their banks, so all but
+ * the last few are added up. Those are then run on the banks that come next in turn, which no
+ * longer conflicts than their own, and the rows they leave are put right. */
+static void stream_channel(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low,
+                           uint64_t high)
 {
     const uint64_t first = (low + d->segment_bursts - 1) / d->segment_bursts;
     const uint64_t last = high / d->segment_bursts; /* whole segments: first .. last - 1 */
@@ -231,19 +233,18 @@ static void stream_channel(struct clsa_dram *d, struct clsa_dram_channel *ch, ui
     }
     clsa_dram_channel_finish(d, ch);
     ch->service += skipped * d->period_ps;
-    const uint32_t chunks = d->segment_bursts % d->chunk_bursts == 0
-                                ? d->segment_bursts / d->chunk_bursts
-                                : 1;
+    const uint32_t chunks =
+        d->segment_bursts % d->chunk_bursts == 0 ? d->segment_bursts / d->chunk_bursts : 1;
     d->counters.requests += skipped * chunks;
     d->counters.bursts += skipped * d->segment_bursts;
     d->counters.activates += skipped * d->lanes;
     leave_open(d, ch, low, high);
 }
 
-/* Whether the channel is in one of the two states in which the stream's outcome does not depend on the
- * channel: *closed says which. */
-static bool usual(const struct clsa_dram *d, const struct clsa_dram_channel *ch, uint64_t low, uint64_t high,
-                  bool *closed)
+/* Whether the channel is in one of the two states in which the stream's outcome does not depend on
+ * the channel: *closed says which. */
+static bool usual(const struct clsa_dram *d, const struct clsa_dram_channel *ch, uint64_t low,
+                  uint64_t high, bool *closed)
 {
     const int64_t from = row_of(d, low / d->segment_bursts);
     const int64_t to = row_of(d, (high - 1) / d->segment_bursts);
@@ -256,7 +257,8 @@ static bool usual(const struct clsa_dram *d, const struct clsa_dram_channel *ch,
     return true;
 }
 
-static void stream_or_reuse(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low, uint64_t high)
+static void stream_or_reuse(struct clsa_dram *d, struct clsa_dram_channel *ch, uint64_t low,
+                            uint64_t high)
 {
     struct clsa_dram_outcome *known = &d->outcome;
     const uint64_t start = low % d->segment_bursts, bursts = high - low;
@@ -277,7 +279,8 @@ static void stream_or_reuse(struct clsa_dram *d, struct clsa_dram_channel *ch, u
     const struct clsa_dram_counters before = d->counters;
     const uint64_t service = ch->service;
     stream_channel(d, ch, low, high);
-    *known = (struct clsa_dram_outcome){.valid = true, .closed = closed, .start = start, .bursts = bursts};
+    *known = (struct clsa_dram_outcome){
+        .valid = true, .closed = closed, .start = start, .bursts = bursts};
     known->service = ch->service - service;
     known->counters.requests = d->counters.requests - before.requests;
     known->counters.bursts = d->counters.bursts - before.bursts;
@@ -309,17 +312,18 @@ void clsa_dram_stream(struct clsa_dram *d, uint64_t address, uint64_t bytes, boo
         const uint64_t from_chunk = from * n + (i + n - turn_of(d, from)) % n;
         const uint64_t to_chunk = to * n + (i + n - turn_of(d, to)) % n;
         stream_or_reuse(d, &d->channels[i],
-                       from * d->chunk_bursts + (from_chunk == first ? low % d->chunk_bursts : 0),
-                       to_chunk == last ? to * d->chunk_bursts + (high - 1) % d->chunk_bursts + 1
-                                        : (to + 1) * d->chunk_bursts);
+                        from * d->chunk_bursts + (from_chunk == first ? low % d->chunk_bursts : 0),
+                        to_chunk == last ? to * d->chunk_bursts + (high - 1) % d->chunk_bursts + 1
+                                         : (to + 1) * d->chunk_bursts);
     }
 }
 
-/* The time a segment takes in a long stream, measured once; 0 when it does not settle or when cutting
- * a segment into chunks is not regular. */
+/* The time a segment takes in a long stream, measured once; 0 when it does not settle or when
+ * cutting a segment into chunks is not regular. */
 static uint64_t measure_period(struct clsa_dram *d)
 {
-    if (d->super < 4 || (d->segment_bursts % d->chunk_bursts && d->chunk_bursts % d->segment_bursts))
+    if (d->super < 4 ||
+        (d->segment_bursts % d->chunk_bursts && d->chunk_bursts % d->segment_bursts))
         return 0;
     struct clsa_dram_channel *ch = &d->channels[0];
     uint64_t service[SETTLE + 1];

@@ -1,19 +1,20 @@
 /* DRAM: channels, bank groups, banks with open rows, and the timings between their commands.
  *
- * Mapping. Bytes are dealt to channels `interleave_bytes` at a time; each round over all channels starts
- * at a hashed channel, so that no stride misses some of them. Within a channel, consecutive bursts go
- * to the fewest bank groups that keep the data bus full (tCCD_L over the burst time), and rows of those
- * lanes form a segment. Segments walk the banks with a skew (the digit sum of the segment's number), so
- * that two consecutive segments never share a bank and large strides spread.
+ * Mapping. Bytes are dealt to channels `interleave_bytes` at a time; each round over all channels
+ * starts at a hashed channel, so that no stride misses some of them. Within a channel, consecutive
+ * bursts go to the fewest bank groups that keep the data bus full (tCCD_L over the burst time), and
+ * rows of those lanes form a segment. Segments walk the banks with a skew (the digit sum of the
+ * segment's number), so that two consecutive segments never share a bank and large strides spread.
  *
- * Service. Requests (consecutive bursts of one segment) are always there when a channel can take them: a
- * channel's window holds up to `window` bursts, and of those whose rows are open the one that can
- * start first is served, the oldest among equals; a request whose row is open already passes older ones
- * that wait for the bank. Activates are issued ahead as the window allows, under tRRD, tFAW, tRAS, tRP
- * and tRCD. A channel's service time runs from its first burst to the end of its last between two calls
- * of clsa_dram_finish, so that it holds bandwidth and not the latency of the first access. Reads and
- * writes cost the same; turn-arounds are not modelled. Refresh takes tRFC out of every tREFI evenly
- * (clsa_dram_wall_ps) and leaves rows open. Times are integer picoseconds. */
+ * Service. Requests (consecutive bursts of one segment) are always there when a channel can take
+ * them: a channel's window holds up to `window` bursts, and of those whose rows are open the one
+ * that can start first is served, the oldest among equals; a request whose row is open already
+ * passes older ones that wait for the bank. Activates are issued ahead as the window allows, under
+ * tRRD, tFAW, tRAS, tRP and tRCD. A channel's service time runs from its first burst to the end of
+ * its last between two calls of clsa_dram_finish, so that it holds bandwidth and not the latency of
+ * the first access. Reads and writes cost the same; turn-arounds are not modelled. Refresh takes
+ * tRFC out of every tREFI evenly (clsa_dram_wall_ps) and leaves rows open. Times are integer
+ * picoseconds. */
 #ifndef CLSA_HWMODELS_DRAM_H
 #define CLSA_HWMODELS_DRAM_H
 
@@ -46,23 +47,24 @@ struct clsa_dram_counters {
 
 struct clsa_dram;
 
-/* What a machine's dram.* parameters say. The window is 64 bursts, which is what DDR5 and HBM
- * controllers of the literature hold (e.g. the default of DRAMsim3, Li et al. 2020, is 32 to 64). */
+/* What a machine's dram.* parameters say. The window is 64 bursts: an estimate, controllers queue some
+ * tens of bursts a channel (DRAMsim3, Li et al. 2020, has 32 by default). */
 void clsa_dram_config_of(const struct clsa_machine *machine, struct clsa_dram_config *out);
 
-/* All rows closed, nothing under way. Returns 0, CLSA_ERANGE (a shape that cannot be) or CLSA_ENOMEM. */
+/* All rows closed, nothing under way. Returns 0, CLSA_ERANGE (a shape that cannot be) or
+ * CLSA_ENOMEM. */
 int clsa_dram_create(const struct clsa_dram_config *config, struct clsa_dram **out,
                      struct clsa_err *err);
 void clsa_dram_destroy(struct clsa_dram *dram); /* takes NULL */
 void clsa_dram_reset(struct clsa_dram *dram);
 
-/* Queues bytes address .. address + bytes - 1, widened to whole bursts, and serves what the windows have
- * no room for. */
+/* Queues bytes address .. address + bytes - 1, widened to whole bursts, and serves what the windows
+ * have no room for. */
 void clsa_dram_access(struct clsa_dram *dram, uint64_t address, uint64_t bytes, bool write);
 /* Serves everything queued. What comes later starts on idle banks that keep their open rows. */
 void clsa_dram_finish(struct clsa_dram *dram);
-/* finish, access, finish, with cost bounded by the number of banks: counters, service times and open
- * rows are those of the three calls. */
+/* finish, access, finish, with cost bounded by the number of banks: counters, service times and
+ * open rows are those of the three calls. */
 void clsa_dram_stream(struct clsa_dram *dram, uint64_t address, uint64_t bytes, bool write);
 
 const struct clsa_dram_counters *clsa_dram_counts(const struct clsa_dram *dram);
@@ -81,9 +83,9 @@ uint64_t clsa_dram_digest(const struct clsa_dram *dram);
 
 /* Closed forms that the model is held against. Bytes a second without refresh. */
 double clsa_dram_peak(const struct clsa_dram_config *config);
-/* Random rows of `bytes` (at most interleave_bytes) spread evenly over the banks: bounded by the bus, by
- * activates (one a tRRD, four a tFAW) and by the banks (one activate a bank each tRAS + tRP or the
- * time it takes to read). */
+/* Random rows of `bytes` (at most interleave_bytes) spread evenly over the banks: bounded by the
+ * bus, by activates (one a tRRD, four a tFAW) and by the banks (one activate a bank each tRAS + tRP
+ * or the time it takes to read). */
 double clsa_dram_random(const struct clsa_dram_config *config, uint32_t bytes);
 
 #endif

@@ -43,7 +43,8 @@ static bool activate_fits(const struct clsa_dram *d, const uint64_t *acts, uint6
 }
 
 /* The first time from t on at which an activate fits: t, or a limit that an issued one sets. */
-static uint64_t activate_slot(const struct clsa_dram *d, const struct clsa_dram_channel *ch, uint64_t t)
+static uint64_t activate_slot(const struct clsa_dram *d, const struct clsa_dram_channel *ch,
+                              uint64_t t)
 {
     const uint64_t rrd = d->config.trrd_ps, faw = d->config.tfaw_ps;
     if (t >= ch->acts[CLSA_DRAM_ACTS - 1] + rrd && t >= ch->acts[CLSA_DRAM_ACTS - 4] + faw)
@@ -71,7 +72,8 @@ static void remember_activate(struct clsa_dram_channel *ch, uint64_t t)
     ch->acts[at] = t;
 }
 
-static void open_row(struct clsa_dram *d, struct clsa_dram_channel *ch, struct clsa_dram_bank *b, int64_t row)
+static void open_row(struct clsa_dram *d, struct clsa_dram_channel *ch, struct clsa_dram_bank *b,
+                     int64_t row)
 {
     if (b->row == row)
         return;
@@ -89,29 +91,32 @@ static void open_row(struct clsa_dram *d, struct clsa_dram_channel *ch, struct c
     d->counters.activates++;
 }
 
-static void set_ready(const struct clsa_dram *d, struct clsa_dram_channel *ch, struct clsa_dram_request *r)
+static void set_ready(const struct clsa_dram *d, struct clsa_dram_channel *ch,
+                      struct clsa_dram_request *r)
 {
     r->ready = 0;
     for (uint32_t lane = 0; lane < d->lanes; lane++)
         if (r->lanes >> lane & 1) {
-            const uint64_t t = clsa_dram_lane_bank(ch, r->first_bank, lane)->act + d->config.trcd_ps;
+            const uint64_t t = clsa_dram_lane_bank(ch, r->first_bank, lane)->act +
+                               d->config.trcd_ps;
             if (t > r->ready)
                 r->ready = t;
         }
 }
 
-static void grant(struct clsa_dram *d, struct clsa_dram_channel *ch, struct clsa_dram_request *r, uint32_t lane)
+static void grant(struct clsa_dram *d, struct clsa_dram_channel *ch, struct clsa_dram_request *r,
+                  uint32_t lane)
 {
     struct clsa_dram_bank *b = clsa_dram_lane_bank(ch, r->first_bank, lane);
     open_row(d, ch, b, r->row);
     b->holders++;
-    r->waits &= (uint8_t)~(1u << lane);
+    r->waits &= (uint8_t) ~(1u << lane);
     if (!r->waits)
         set_ready(d, ch, r);
 }
 
-/* A request enters the window. It is granted a bank when its row is open in all its banks (it passes
- * those that wait for another row), or when nobody holds the bank or waits for it. */
+/* A request enters the window. It is granted a bank when its row is open in all its banks (it
+ * passes those that wait for another row), or when nobody holds the bank or waits for it. */
 static void enter(struct clsa_dram *d, struct clsa_dram_channel *ch,
                   const struct clsa_dram_request *r)
 {
@@ -137,8 +142,8 @@ static void enter(struct clsa_dram *d, struct clsa_dram_channel *ch,
         }
 }
 
-/* Nobody holds the bank any more: the oldest that waits gets it, with all those that want the same row
- * and either then have all they need or waited longer than those for other rows. */
+/* Nobody holds the bank any more: the oldest that waits gets it, with all those that want the same
+ * row and either then have all they need or waited longer than those for other rows. */
 static void pass_on(struct clsa_dram *d, struct clsa_dram_channel *ch, uint32_t bank)
 {
     struct clsa_dram_bank *b = &ch->banks[bank];
@@ -173,7 +178,8 @@ static void serve(struct clsa_dram *d, struct clsa_dram_channel *ch)
 {
     uint32_t best = UINT32_MAX;
     uint64_t start = UINT64_MAX;
-    for (uint32_t i = 0; i < ch->n && start > ch->bus; i++) { /* nothing starts before the bus is free */
+    for (uint32_t i = 0; i < ch->n && start > ch->bus;
+         i++) { /* nothing starts before the bus is free */
         const struct clsa_dram_request *q = &ch->window[ch->order[i]];
         if (q->waits)
             continue;
@@ -191,8 +197,8 @@ static void serve(struct clsa_dram *d, struct clsa_dram_channel *ch)
     memmove(ch->order + best, ch->order + best + 1, ch->n - best);
     ch->order[ch->n] = slot;
     ch->bursts -= r.bursts;
-    /* One round over the lanes goes by each bank group's last burst; from then on the bus is the limit,
-     * or tCCD_L where there are too few bank groups to hide it. */
+    /* One round over the lanes goes by each bank group's last burst; from then on the bus is the
+     * limit, or tCCD_L where there are too few bank groups to hide it. */
     const uint32_t burst = d->config.burst_ps, ccd = d->config.tccd_l_ps;
     const uint64_t pitch = later(burst, (ccd + d->lanes - 1) / d->lanes);
     const uint32_t singles = r.bursts < d->lanes ? r.bursts : d->lanes;
@@ -246,4 +252,3 @@ void clsa_dram_channel_finish(struct clsa_dram *d, struct clsa_dram_channel *ch)
     ch->service += ch->bus - ch->first;
     clsa_dram_channel_idle(d, ch);
 }
-

@@ -7,10 +7,11 @@
 #include "hwmodels/cache.h"
 #include "sim/base/alloc.h"
 
-/* Lines looked up in one batch: enough to hide the host's own cache misses, few enough to stay in its
- * L1 and L2. */
+/* Lines looked up in one batch: enough to hide the host's own cache misses, few enough to stay in
+ * its L1 and L2. */
 #define BATCH 4096
-/* Lines from which a run goes to the cache as a stream, and bytes from which one goes to DRAM so. */
+/* Lines from which a run goes to the cache as a stream, and bytes from which one goes to DRAM
+ * so. */
 #define STREAM_LINES 2048
 #define STREAM_BYTES (UINT64_C(1) << 18)
 
@@ -61,8 +62,8 @@ static int add_level(struct clsa_hierarchy *h, const struct clsa_cache_config *c
     return clsa_cache_sink_create(config->size_bytes / config->line_bytes, BATCH, &l->sink, err);
 }
 
-/* A size of whole sets; hashing wants many lines in a block of sets, so the count is rounded down to a
- * multiple of 256 where that costs less than 2 %. */
+/* A size of whole sets; hashing wants many lines in a block of sets, so the count is rounded down
+ * to a multiple of 256 where that costs less than 2 %. */
 static uint64_t whole_sets(double bytes, uint32_t line, uint32_t ways)
 {
     uint64_t sets = (uint64_t)(bytes / ((double)line * ways));
@@ -75,7 +76,8 @@ static int gpu_levels(struct clsa_hierarchy *h, const struct clsa_machine *m, st
 {
     const uint32_t line = (uint32_t)m->l2_line;
     struct clsa_cache_config config = {
-        .size_bytes = whole_sets(m->l2_size / (2 - 1 / m->l2_partitions), line, (uint32_t)m->l2_ways),
+        .size_bytes =
+            whole_sets(m->l2_size / (2 - 1 / m->l2_partitions), line, (uint32_t)m->l2_ways),
         .line_bytes = line,
         .sector_bytes = m->l2_sector > 0 ? (uint32_t)m->l2_sector : line,
         .ways = (uint32_t)m->l2_ways,
@@ -98,6 +100,8 @@ static int cpu_levels(struct clsa_hierarchy *h, const struct clsa_machine *m, st
     config.sector_bytes = config.line_bytes;
     config.size_bytes = whole_sets(m->l1_size, config.line_bytes, config.ways);
     int status = add_level(h, &config, h->cores, 1, "l1", err);
+    /* what comes from L1 as a write is a whole line */
+    config.write_fetch = false;
     config.line_bytes = config.sector_bytes = line;
     config.ways = (uint32_t)m->l2_ways;
     config.size_bytes = whole_sets(m->l2_size, line, config.ways);
@@ -215,9 +219,9 @@ static void pass_runs(struct clsa_hierarchy *h, uint32_t level, uint32_t core,
             for (uint32_t mask = runs[i].sectors; mask;) {
                 const unsigned first = (unsigned)__builtin_ctz(mask);
                 const unsigned length = (unsigned)__builtin_ctz(~(mask >> first));
-                const struct clsa_byte_run run = {
-                    (line << l->line_bits) + ((uint64_t)first << l->sector_bits),
-                    (uint64_t)length << l->sector_bits};
+                const struct clsa_byte_run run = {(line << l->line_bits) +
+                                                      ((uint64_t)first << l->sector_bits),
+                                                  (uint64_t)length << l->sector_bits};
                 enter_level(h, level + 1, core, &run, write);
                 mask &= ~(((1u << length) - 1) << first);
             }
@@ -348,8 +352,8 @@ void clsa_hierarchy_take(struct clsa_hierarchy *h, struct clsa_traffic *out)
     *out = h->traffic;
     for (uint32_t i = 0; i < h->n_levels; i++) {
         /* reads that did not go on to the next level */
-        const uint64_t below =
-            i + 1 < h->n_levels ? out->level[i + 1].read_bytes : out->dram_read_bytes;
+        const uint64_t below = i + 1 < h->n_levels ? out->level[i + 1].read_bytes
+                                                   : out->dram_read_bytes;
         out->level[i].hit_bytes =
             out->level[i].read_bytes > below ? out->level[i].read_bytes - below : 0;
     }
@@ -358,8 +362,8 @@ void clsa_hierarchy_take(struct clsa_hierarchy *h, struct clsa_traffic *out)
     out->dram_bursts = d->bursts - h->dram_was.bursts;
     out->dram_activates = d->activates - h->dram_was.activates;
     out->dram_ps = clsa_dram_service_ps(h->dram);
-    out->dram_ideal_ps = (uint64_t)((double)(out->dram_read_bytes + out->dram_write_bytes) *
-                                    1e12 / clsa_dram_peak(config));
+    out->dram_ideal_ps = (uint64_t)((double)(out->dram_read_bytes + out->dram_write_bytes) * 1e12 /
+                                    clsa_dram_peak(config));
     clsa_dram_mark(h->dram);
     const struct clsa_tlb_counters tlb = tlb_total(h);
     out->tlb.lookups = tlb.lookups - h->tlb_was.lookups;

@@ -1,12 +1,12 @@
-/* The memory of a machine: caches from the first simulated level down to DRAM, and translation beside
- * them. One struct for GPUs and CPUs.
+/* The memory of a machine: caches from the first simulated level down to DRAM, and translation
+ * beside them. One struct for GPUs and CPUs.
  *
- * GPU: L2 and, where there is one, the memory-side cache (l3.*), shared by all SMs; translation by the
- * last-level TLB alone, which all SMs share. What an SM's own L1 keeps is the caller's business. The L2
- * of P partitions holds a line once in the part that its DRAM hangs on and once more in the part of an SM
- * that reads it from the other side: with readers on either side alike a line takes 2 - 1/P places,
- * so it is one cache of l2.size / (2 - 1/P).
- * CPU: L1 and L2 of each core in use, an L3 for every l3.cores of them, a TLB a core.
+ * GPU: L2 and, where there is one, the memory-side cache (l3.*), shared by all SMs; translation by
+ * the last-level TLB alone, which all SMs share. What an SM's own L1 keeps is the caller's
+ * business. The L2 of P partitions holds a line once in the part that its DRAM hangs on and once
+ * more in the part of an SM that reads it from the other side: with readers on either side alike a
+ * line takes 2 - 1/P places, so it is one cache of l2.size / (2 - 1/P). CPU: L1 and L2 of each core
+ * in use, an L3 for every l3.cores of them, a TLB a core.
  *
  * Bytes of a level count whole sectors. State stays from call to call. */
 #ifndef CLSA_HWMODELS_HIERARCHY_H
@@ -51,8 +51,8 @@ uint32_t clsa_hierarchy_levels(const struct clsa_hierarchy *h);
 /* Addresses from here on cannot be looked up. */
 uint64_t clsa_hierarchy_reach_bytes(const struct clsa_hierarchy *h);
 
-/* Runs of bytes through all levels, in order, for one core. Runs longer than a batch are taken in bulk;
- * short ones line by line. */
+/* Runs of bytes through all levels, in order, for one core. Runs longer than a batch are taken in
+ * bulk; short ones line by line. */
 void clsa_hierarchy_access(struct clsa_hierarchy *h, uint32_t core,
                            const struct clsa_byte_run *runs, size_t n, bool write);
 /* Serves what DRAM still has queued: the end of a kernel. */

@@ -20,12 +20,21 @@ static const struct clsa_cache_config l2 = {.size_bytes = UINT64_C(50) << 20,
                                             .sector_bytes = 32,
                                             .ways = 16,
                                             .hashed = true};
-static const struct clsa_dram_config hbm3 = {.channels = 160, .banks = 16, .bank_groups = 4,
-                                             .row_bytes = 1024, .burst_bytes = 64,
-                                             .interleave_bytes = 1024, .window = 64,
-                                             .burst_ps = 3055, .trcd_ps = 14000, .trp_ps = 14000,
-                                             .tcl_ps = 14000, .tras_ps = 28000, .trrd_ps = 3000,
-                                             .tfaw_ps = 12000, .trefi_ps = 3900000,
+static const struct clsa_dram_config hbm3 = {.channels = 160,
+                                             .banks = 16,
+                                             .bank_groups = 4,
+                                             .row_bytes = 1024,
+                                             .burst_bytes = 64,
+                                             .interleave_bytes = 1024,
+                                             .window = 64,
+                                             .burst_ps = 3055,
+                                             .trcd_ps = 14000,
+                                             .trp_ps = 14000,
+                                             .tcl_ps = 14000,
+                                             .tras_ps = 28000,
+                                             .trrd_ps = 3000,
+                                             .tfaw_ps = 12000,
+                                             .trefi_ps = 3900000,
                                              .trfc_ps = 260000};
 
 struct bench {
@@ -79,7 +88,8 @@ static void gathers(struct bench *b, const char *name, uint64_t pool_bytes, uint
     add(b, name, "lines/s", best, 0);
 }
 
-/* A stream in bulk and the same lines one by one on a twin. Later rounds move on by the whole stream. */
+/* A stream in bulk and the same lines one by one on a twin. Later rounds move on by the whole
+ * stream. */
 static int stream(struct bench *b, const char *name, uint64_t bytes, struct clsa_err *err)
 {
     const uint64_t lines = bytes / l2.line_bytes;
@@ -145,7 +155,8 @@ int clsa_bench_replay(double seconds, struct clsa_bench_rate *rates, size_t *n,
     status = b.requests ? 0 : clsa_fail(err, CLSA_ENOMEM, "no memory for lookups");
     if (status || (status = clsa_cache_create(&l2, &b.cache, err)) != 0 ||
         (status = clsa_cache_create(&l2, &b.twin, err)) != 0 ||
-        (status = clsa_cache_sink_create(l2.size_bytes / l2.line_bytes, BATCH, &b.sink, err)) != 0 ||
+        (status = clsa_cache_sink_create(l2.size_bytes / l2.line_bytes, BATCH, &b.sink, err)) !=
+            0 ||
         (status = clsa_dram_create(&hbm3, &b.dram, err)) != 0)
         goto done;
     gathers(&b, "gather, 128 B rows from 8 GiB", POOL_BYTES, 1);

@@ -1,10 +1,11 @@
 /* Replay: prices the steps of a trace on a machine from exact cache, TLB and DRAM state.
  *
- * Every op is mapped to kernels by the same mapping as the closed form (sim/replay/map.h, map_cpu.h).
- * The rows that a kernel's streams touch go through the machine's memory (hwmodels/hierarchy.h): gathers
- * row by row from the index sets, consecutive rows in bulk. What the levels answered is the memory
- * service of the kernel's timing core (hwmodels/gpu.h, cpu.h), so both predictors give one struct and
- * differ in memory alone. State is kept from kernel to kernel, op to op and step to step. */
+ * Every op is mapped to kernels by the same mapping as the closed form (sim/replay/map.h,
+ * map_cpu.h). The rows that a kernel's streams touch go through the machine's memory
+ * (hwmodels/hierarchy.h): gathers row by row from the index sets, consecutive rows in bulk. What
+ * the levels answered is the memory service of the kernel's timing core (hwmodels/gpu.h, cpu.h), so
+ * both predictors give one struct and differ in memory alone. State is kept from kernel to kernel,
+ * op to op and step to step. */
 #ifndef CLSA_REPLAY_REPLAY_H
 #define CLSA_REPLAY_REPLAY_H
 
@@ -54,11 +55,11 @@ int clsa_replay_create(const struct clsa_replay_request *request, struct clsa_re
                        struct clsa_err *err);
 void clsa_replay_destroy(struct clsa_replay *replay); /* takes NULL */
 
-/* Runs a step. `trace` must have the index sets that its sparse ops read. *out is overwritten; release
- * it with clsa_prediction_destroy. NULL: memory moves on, nothing is priced or told to the listener.
- * Returns 0, CLSA_EMISMATCH (the step breaks a rule of traces/validate.h), CLSA_ERANGE (addresses that
- * the caches' tags cannot hold), CLSA_EUNSUPPORTED (the implementation has no kernel for an op),
- * CLSA_ENOMEM, or what the listener returned. */
+/* Runs a step. `trace` must have the index sets that its sparse ops read. *out is overwritten;
+ * release it with clsa_prediction_destroy. NULL: memory moves on, nothing is priced or told to the
+ * listener. Returns 0, CLSA_EMISMATCH (the step breaks a rule of traces/validate.h), CLSA_ERANGE
+ * (addresses that the caches' tags cannot hold), CLSA_EUNSUPPORTED (the implementation has no
+ * kernel for an op), CLSA_ENOMEM, or what the listener returned. */
 int clsa_replay_step(struct clsa_replay *replay, const struct clsa_trace_step *trace,
                      struct clsa_prediction *out, struct clsa_err *err);
 /* Counts of the last step's ops, n_ops of them; NULL before the first step. */

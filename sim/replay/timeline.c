@@ -35,8 +35,8 @@ static FILE *out(struct clsa_timeline *t)
 
 static void begin_event(struct clsa_timeline *t, char phase, unsigned track, const char *name)
 {
-    fprintf(out(t), "%s{\"ph\":\"%c\",\"pid\":%u,\"tid\":%u,\"name\":", t->any ? ",\n" : "\n", phase,
-            t->process, track);
+    fprintf(out(t), "%s{\"ph\":\"%c\",\"pid\":%u,\"tid\":%u,\"name\":", t->any ? ",\n" : "\n",
+            phase, t->process, track);
     clsa_json_put_string(out(t), name);
     t->any = true;
 }
@@ -128,8 +128,9 @@ int clsa_timeline_kernel(void *timeline, const struct clsa_replay_kernel *k)
     fprintf(out(t), ",\"cat\":\"%s\"", clsa_op_kind_text(k->op->kind));
     put_us(t, "ts", k->start_ps + gap);
     put_us(t, "dur", busy);
-    fprintf(out(t), ",\"args\":{\"op\":%zu,\"launches\":%u,\"gap_ps\":%" PRIu64
-                    ",\"bound\":\"%s\",\"l2_bytes\":%" PRIu64 ",\"dram_bytes\":%" PRIu64 "}}",
+    fprintf(out(t),
+            ",\"args\":{\"op\":%zu,\"launches\":%u,\"gap_ps\":%" PRIu64
+            ",\"bound\":\"%s\",\"l2_bytes\":%" PRIu64 ",\"dram_bytes\":%" PRIu64 "}}",
             k->op_index, k->repeat, gap, bound_text(k->bound), k->l2_bytes, k->dram_bytes);
     /* bytes a picosecond are terabytes a second */
     begin_event(t, 'C', KERNELS, "DRAM GB/s");

@@ -7,3 +7,16 @@ check_PROGRAMS += tests/unit/test_dram
 TESTS += tests/unit/test_dram
 tests_unit_test_dram_SOURCES = tests/unit/test_dram.c
 tests_unit_test_dram_LDADD = libclsa_hwmodels.a libclsa_base.a $(CLSA_TEST_LIBS) -lm
+
+check_PROGRAMS += tests/unit/test_memory
+TESTS += tests/unit/test_memory
+tests_unit_test_memory_SOURCES = tests/unit/test_memory.c
+tests_unit_test_memory_LDADD = libclsa_hwmodels.a libclsa_base.a $(CLSA_TEST_LIBS) $(CSV_LIBS) \
+  $(JANSSON_LIBS) -lm
+
+check_PROGRAMS += tests/unit/test_replay
+TESTS += tests/unit/test_replay
+tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
+tests_unit_test_replay_LDADD = libclsa_replay.a libclsa_routing.a libclsa_model.a libclsa_kernels.a \
+  $(CLSA_KERNEL_ARCHIVES) libclsa_traces.a libclsa_hwmodels.a libclsa_base.a $(CLSA_TEST_LIBS) \
+  $(ZSTD_LIBS) $(JANSSON_LIBS) $(CSV_LIBS) -lm

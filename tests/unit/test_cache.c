@@ -194,7 +194,8 @@ END_TEST
 
 /* ---- laws of LRU ---- */
 
-/* Sets of every kind: power of two, odd, 25 * 2^b; hashed or not; ways across one and more groups. */
+/* Sets of every kind: power of two, odd, 25 * 2^b; hashed or not; ways across one and more
+ * groups. */
 static const struct clsa_cache_config shapes[] = {
     {.size_bytes = 64 * 1024, .line_bytes = 128, .sector_bytes = 32, .ways = 16},
     {.size_bytes = 64 * 1024, .line_bytes = 128, .sector_bytes = 32, .ways = 16, .hashed = true},
@@ -273,8 +274,7 @@ START_TEST(more_ways_never_miss_more)
                 const uint64_t span = clsa_rng_below(&rng, 4) ? 300 : 3000;
                 one(c, clsa_rng_below(&rng, span), 1, clsa_rng_below(&rng, 4) == 0, &sink);
             }
-            const uint64_t misses =
-                clsa_cache_counts(c)->lookups - clsa_cache_counts(c)->line_hits;
+            const uint64_t misses = clsa_cache_counts(c)->lookups - clsa_cache_counts(c)->line_hits;
             ck_assert_uint_le(misses, before);
             before = misses;
             clsa_cache_destroy(c);
@@ -342,8 +342,8 @@ START_TEST(equals_a_list_kept_by_hand)
                 ck_assert_uint_eq(sink.n_fetch, fetch != 0);
                 ck_assert(!fetch || (sink.fetch[0].line == line && sink.fetch[0].sectors == fetch));
                 ck_assert_uint_eq(sink.n_write, (evicted != 0) + (down != 0));
-                ck_assert(!evicted || (sink.write[0].line == evicted_line &&
-                                       sink.write[0].sectors == evicted));
+                ck_assert(!evicted ||
+                          (sink.write[0].line == evicted_line && sink.write[0].sectors == evicted));
                 ck_assert(!down || sink.write[sink.n_write - 1].sectors == down);
             }
             for (uint32_t set = 0; set < clsa_cache_sets(c); set++) {
@@ -455,9 +455,8 @@ START_TEST(vector_lanes_equal_plain_ones)
         const uint32_t near = (uint32_t)clsa_rng_below(&rng, 4) << 30;
         for (int w = 0; w < CLSA_LANES; w++) {
             tags[0][w] = tags[1][w] = near + (uint32_t)clsa_rng_below(&rng, 40) - 20;
-            ages[0][w] = ages[1][w] = clsa_rng_below(&rng, 8) == 0
-                                          ? CLSA_AGE_PAD
-                                          : (uint8_t)clsa_rng_below(&rng, ways);
+            ages[0][w] = ages[1][w] =
+                clsa_rng_below(&rng, 8) == 0 ? CLSA_AGE_PAD : (uint8_t)clsa_rng_below(&rng, ways);
             flags[0][w] = flags[1][w] = (uint8_t)clsa_rng_below(&rng, 256);
         }
         const uint32_t tag = near + (uint32_t)clsa_rng_below(&rng, 40) - 20;
@@ -477,7 +476,8 @@ START_TEST(vector_lanes_equal_plain_ones)
             clsa_sse2_rewarm(tags[0], ages[0], tag, there);
             clsa_plain_rewarm(tags[1], ages[1], tag, there);
             ck_assert_mem_eq(ages[0], ages[1], sizeof ages[0]);
-            for (int w = 0; w < CLSA_LANES; w++) /* tags drawn twice make ages that no set can hold */
+            for (int w = 0; w < CLSA_LANES;
+                 w++) /* tags drawn twice make ages that no set can hold */
                 if (ages[0][w] != CLSA_AGE_PAD)
                     ages[0][w] = ages[1][w] = ages[0][w] % ways;
         }

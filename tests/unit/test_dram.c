@@ -1,4 +1,5 @@
-/* hwmodels/dram: times against what the timings imply, and streams in bulk against request by request. */
+/* hwmodels/dram: times against what the timings imply, and streams in bulk against request by
+ * request. */
 #include "tests/unit/test.h"
 
 #include "hwmodels/dram.h"
@@ -6,23 +7,59 @@
 #include "sim/base/rng.h"
 
 /* HBM3 as on an H100: 64 B accesses of 3.05 ns on 160 pseudo channels, 1 KiB rows, 16 banks. */
-static const struct clsa_dram_config hbm3 = {
-    .channels = 160, .banks = 16, .bank_groups = 4, .row_bytes = 1024, .burst_bytes = 64,
-    .interleave_bytes = 1024, .window = 64, .burst_ps = 3055, .trcd_ps = 14000, .trp_ps = 14000,
-    .tcl_ps = 14000, .tras_ps = 28000, .trrd_ps = 3000, .tfaw_ps = 12000, .tccd_l_ps = 0,
-    .trefi_ps = 3900000, .trfc_ps = 260000};
+static const struct clsa_dram_config hbm3 = {.channels = 160,
+                                             .banks = 16,
+                                             .bank_groups = 4,
+                                             .row_bytes = 1024,
+                                             .burst_bytes = 64,
+                                             .interleave_bytes = 1024,
+                                             .window = 64,
+                                             .burst_ps = 3055,
+                                             .trcd_ps = 14000,
+                                             .trp_ps = 14000,
+                                             .tcl_ps = 14000,
+                                             .tras_ps = 28000,
+                                             .trrd_ps = 3000,
+                                             .tfaw_ps = 12000,
+                                             .tccd_l_ps = 0,
+                                             .trefi_ps = 3900000,
+                                             .trfc_ps = 260000};
 /* DDR5-4800, 12 channels of two sub channels (JESD79-5: BL16, 8 bank groups of 4, tCCD_L 5 ns). */
-static const struct clsa_dram_config ddr5 = {
-    .channels = 24, .banks = 32, .bank_groups = 8, .row_bytes = 8192, .burst_bytes = 64,
-    .interleave_bytes = 256, .window = 64, .burst_ps = 3333, .trcd_ps = 16000, .trp_ps = 16000,
-    .tcl_ps = 16670, .tras_ps = 32000, .trrd_ps = 3333, .tfaw_ps = 13333, .tccd_l_ps = 5000,
-    .trefi_ps = 3900000, .trfc_ps = 295000};
+static const struct clsa_dram_config ddr5 = {.channels = 24,
+                                             .banks = 32,
+                                             .bank_groups = 8,
+                                             .row_bytes = 8192,
+                                             .burst_bytes = 64,
+                                             .interleave_bytes = 256,
+                                             .window = 64,
+                                             .burst_ps = 3333,
+                                             .trcd_ps = 16000,
+                                             .trp_ps = 16000,
+                                             .tcl_ps = 16670,
+                                             .tras_ps = 32000,
+                                             .trrd_ps = 3333,
+                                             .tfaw_ps = 13333,
+                                             .tccd_l_ps = 5000,
+                                             .trefi_ps = 3900000,
+                                             .trfc_ps = 295000};
 /* One channel of four banks with round numbers, for times worked out by hand. */
-static const struct clsa_dram_config toy = {
-    .channels = 1, .banks = 4, .bank_groups = 1, .row_bytes = 256, .burst_bytes = 64,
-    .interleave_bytes = 256, .window = 16, .burst_ps = 10, .trcd_ps = 100, .trp_ps = 200,
-    .tcl_ps = 70, .tras_ps = 300, .trrd_ps = 40, .tfaw_ps = 400, .tccd_l_ps = 0,
-    .trefi_ps = 100000, .trfc_ps = 20000};
+static const struct clsa_dram_config toy = {.channels = 1,
+                                            .banks = 4,
+                                            .bank_groups = 1,
+                                            .row_bytes = 256,
+                                            .burst_bytes = 64,
+                                            .interleave_bytes = 256,
+                                            .window = 16,
+                                            .burst_ps = 10,
+                                            .trcd_ps = 100,
+                                            .trp_ps = 200,
+                                            .tcl_ps = 70,
+                                            .tras_ps = 300,
+                                            .trrd_ps = 40,
+                                            .tfaw_ps = 400,
+                                            .tccd_l_ps = 0,
+                                            .trefi_ps = 100000,
+                                            .trfc_ps = 20000};
 
 static struct clsa_dram *make(const struct clsa_dram_config *config)
 {
@@ -76,7 +113,8 @@ END_TEST
 START_TEST(toy_times_by_hand)
 {
     struct clsa_dram *d = make(&toy);
-    /* segments 0, 1, 2, 3 lie in banks 0, 1, 2, 3; 4 is digits (1, 0): bank 1; 5 is (1, 1): bank 2 */
+    /* segments 0, 1, 2, 3 lie in banks 0, 1, 2, 3; 4 is digits (1, 0): bank 1; 5 is (1, 1): bank 2
+     */
     clsa_dram_access(d, 0, 256, false); /* act 0, reads 100 110 120 130, bus free at 140 */
     clsa_dram_finish(d);
     ck_assert_uint_eq(clsa_dram_service_ps(d), 40);
@@ -87,7 +125,8 @@ START_TEST(toy_times_by_hand)
     ck_assert_uint_eq(clsa_dram_service_ps(d), 10);
     ck_assert_uint_eq(clsa_dram_counts(d)->activates, 1);
     clsa_dram_mark(d);
-    /* four banks: bank 0 is open (read at 0), 1 2 3 activate at 0 40 80 and are read at 100 140 180 */
+    /* four banks: bank 0 is open (read at 0), 1 2 3 activate at 0 40 80 and are read at 100 140 180
+     */
     clsa_dram_access(d, 0, 64, false);
     clsa_dram_access(d, 256, 64, false);
     clsa_dram_access(d, 512, 64, false);
@@ -104,8 +143,8 @@ START_TEST(toy_times_by_hand)
     clsa_dram_finish(d);
     ck_assert_uint_eq(clsa_dram_service_ps(d), 510);
     clsa_dram_mark(d);
-    /* 1, 4, 1 in bank 1 with 1 open: the second 1 passes 4 (first ready, first come). Reads 0, 10; then
-     * precharge at 20, activate 220, read 320, bus free at 330. */
+    /* 1, 4, 1 in bank 1 with 1 open: the second 1 passes 4 (first ready, first come). Reads 0, 10;
+     * then precharge at 20, activate 220, read 320, bus free at 330. */
     const uint64_t before = clsa_dram_counts(d)->activates;
     clsa_dram_access(d, 1 * 256, 64, false);
     clsa_dram_access(d, 4 * 256, 64, false);
@@ -168,8 +207,8 @@ START_TEST(open_rows_reach_the_peak)
 }
 END_TEST
 
-/* Rows at random, one bank after another. The skew walks the places, so a segment s of round r lies in
- * place (s + digits of r) mod super: any s will do as long as all places come up alike. */
+/* Rows at random, one bank after another. The skew walks the places, so a segment s of round r lies
+ * in place (s + digits of r) mod super: any s will do as long as all places come up alike. */
 START_TEST(random_rows_reach_what_activates_allow)
 {
     /* the second half makes activates or banks the bound, where the real parts have the bus */
@@ -184,9 +223,9 @@ START_TEST(random_rows_reach_what_activates_allow)
         const uint64_t rows = 4096;
         struct clsa_rng rng;
         clsa_rng_seed(&rng, i);
-        /* A span of chunks that all lie in one segment of each channel opens the same bank in all of
-         * them: take one burst of each chunk there, then move to a random far segment whose bank is
-         * the next one. Banks come in turn, rows at random. */
+        /* A span of chunks that all lie in one segment of each channel opens the same bank in all
+         * of them: take one burst of each chunk there, then move to a random far segment whose bank
+         * is the next one. Banks come in turn, rows at random. */
         const uint64_t lanes = c == &configs[1] || c == &configs[3] || c == &configs[5] ? 2 : 1;
         const uint64_t segment = lanes * c->row_bytes * c->channels, super = c->banks / lanes;
         for (uint64_t n = 0; n < rows; n++) {
@@ -195,8 +234,10 @@ START_TEST(random_rows_reach_what_activates_allow)
                 digits += s % super;
             const uint64_t low = (n / lanes + super * 64 - digits) % super;
             for (uint64_t ch = 0; ch < c->channels; ch++)
-                clsa_dram_access(d, (high + low) * segment + ch * c->interleave_bytes +
-                                        n % lanes * c->burst_bytes, 64, false);
+                clsa_dram_access(d,
+                                 (high + low) * segment + ch * c->interleave_bytes +
+                                     n % lanes * c->burst_bytes,
+                                 64, false);
         }
         clsa_dram_finish(d);
         ck_assert_uint_ge(clsa_dram_counts(d)->activates, rows * c->channels * 99 / 100);
@@ -244,14 +285,15 @@ END_TEST
 
 START_TEST(streams_equal_request_by_request)
 {
-    struct clsa_dram_config configs[10] = {hbm3, ddr5, hbm3, ddr5, hbm3, toy, ddr5, hbm3, toy, ddr5};
+    struct clsa_dram_config configs[10] = {hbm3, ddr5, hbm3, ddr5, hbm3,
+                                           toy,  ddr5, hbm3, toy,  ddr5};
     configs[2].interleave_bytes = 256; /* rows filled by several chunks */
     configs[3].interleave_bytes = 64;
     configs[4].interleave_bytes = 4096; /* chunks of several rows */
     configs[4].channels = 5;
     configs[5].channels = 3;
     configs[5].banks = 8;
-    configs[6].banks = 24; /* places that are no power of two */
+    configs[6].banks = 24;       /* places that are no power of two */
     configs[7].tfaw_ps = 100000; /* bound by activates */
     configs[8].banks = 12;
     configs[8].channels = 7;
@@ -274,7 +316,8 @@ START_TEST(streams_equal_request_by_request)
             } else {
                 static const unsigned rounds[] = {1, 8, 70, 300, 1500};
                 uint64_t bytes =
-                    clsa_rng_below(&rng, rounds[clsa_rng_below(&rng, 5)] * round / (i == 1 || i == 3 || i == 6 || i == 9 ? 4 : 1));
+                    clsa_rng_below(&rng, rounds[clsa_rng_below(&rng, 5)] * round /
+                                             (i == 1 || i == 3 || i == 6 || i == 9 ? 4 : 1));
                 if (clsa_rng_below(&rng, 3) == 0)
                     at -= at % round;
                 if (step % 10 == 9) /* the same again: rows are still open */
