@@ -398,8 +398,7 @@ static void check_scalars(struct clsa_trace_validator *v, const struct clsa_step
                  s->queries[q].keys);
             break;
         }
-    if ((s->n_sets > 0) != (s->group > 0 && s->n_queries > 0) ||
-        (s->n_sets > 0 && s->top_k == 0))
+    if ((s->n_sets > 0) != (s->group > 0 && s->n_queries > 0) || (s->n_sets > 0 && s->top_k == 0))
         find(v, "group", "group %" PRIu32 " with %" PRIu32 " selections a query and top-k %" PRIu32,
              s->group, s->n_sets, s->top_k);
 }

@@ -15,7 +15,7 @@
  *   shape            a product has a weight of its dtype and size; attention has heads that divide
  *   axis             selected rows need an index set, table rows a table, new rows a cache
  *   extent           every operand stays inside its tensor
- *   access           weights are never written; every op but a cache append writes an activation
+ *   access           weights are never written; every op writes something
  *   bytes            read_bytes and write_bytes are what the operands add up to
  *   flops            flops lie between what the shape needs and a few more a value
  *   set-order        a selection is made before it is used, once
