@@ -17,5 +17,8 @@ int clsa_report_html(struct clsa_reader *reader, const char *path, struct clsa_e
  * 80; at least 60). */
 int clsa_report_terminal(struct clsa_reader *reader, FILE *stream, unsigned columns,
                          struct clsa_err *err);
+/* The headline answers alone. */
+int clsa_report_findings(struct clsa_reader *reader, FILE *stream, unsigned columns,
+                         struct clsa_err *err);
 
 #endif

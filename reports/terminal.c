@@ -61,26 +61,32 @@ static int put_chart(struct clsa_study *study, const struct clsa_setting *s, FIL
     return status;
 }
 
-int clsa_report_terminal(struct clsa_reader *reader, FILE *stream, unsigned columns,
-                         struct clsa_err *err)
+static void put_findings(struct clsa_study *study, FILE *stream, unsigned columns)
+{
+    for (size_t i = 0; i < study->n_findings; i++)
+        put_wrapped(stream,
+                    clsa_pool_printf(&study->pool, "%s: %s", study->findings[i].subject,
+                                     study->findings[i].text), columns);
+    if (study->n_findings == 0)
+        fputs("No finding: the store holds no point with two group sizes, and no evaluation.\n",
+              stream);
+}
+
+/* Findings, and the charts of the first settings when `charts` says so. */
+static int report(struct clsa_reader *reader, FILE *stream, unsigned columns, bool charts,
+                  struct clsa_err *err)
 {
     struct clsa_study study = {0};
     int status = clsa_study_load(reader, &study, err);
     if (status)
         return status;
     columns = columns ? columns : 80;
-    for (size_t i = 0; i < study.n_findings; i++)
-        put_wrapped(stream,
-                    clsa_pool_printf(&study.pool, "%s: %s", study.findings[i].subject,
-                                     study.findings[i].text), columns);
-    if (study.n_findings == 0)
-        fputs("No finding: the store holds no point with two group sizes, and no evaluation.\n",
-              stream);
-    size_t charts = 0;
-    for (size_t i = 0; i < study.n_settings && !status && charts < CHARTED_SETTINGS; i++)
+    put_findings(&study, stream, columns);
+    size_t charted = 0;
+    for (size_t i = 0; charts && i < study.n_settings && !status && charted < CHARTED_SETTINGS; i++)
         if (study.settings[i].top_k && study.settings[i].n_groups > 1) {
             status = put_chart(&study, &study.settings[i], stream, columns, err);
-            charts++;
+            charted++;
         }
     if (!status && study.pool.failed)
         status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
@@ -88,4 +94,16 @@ int clsa_report_terminal(struct clsa_reader *reader, FILE *stream, unsigned colu
         status = clsa_fail(err, CLSA_EIO, "output: write failed");
     clsa_study_destroy(&study);
     return status;
+}
+
+int clsa_report_terminal(struct clsa_reader *reader, FILE *stream, unsigned columns,
+                         struct clsa_err *err)
+{
+    return report(reader, stream, columns, true, err);
+}
+
+int clsa_report_findings(struct clsa_reader *reader, FILE *stream, unsigned columns,
+                         struct clsa_err *err)
+{
+    return report(reader, stream, columns, false, err);
 }

@@ -11,6 +11,7 @@
 #include "sim/base/rng.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
+#include "sim/replay/bench_replay.h"
 #include "sim/routing/synthetic.h"
 
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325)
@@ -148,3 +149,42 @@ const struct clsa_command clsa_command_bench = {
                "every compiler and optimisation. A change of the model's integers changes it.",
     .options = options,
     .run = run};
+
+static int run_replay(const struct clsa_args *args, struct clsa_err *err)
+{
+    static const char *const columns[] = {"bench", "million_a_second", "unit", "times_singly"};
+    struct clsa_bench_rate rates[CLSA_BENCH_RATES];
+    struct clsa_printer *printer;
+    size_t n = 0;
+    double seconds = 1;
+    int format, status;
+    if ((status = clsa_arg_f64(args, "seconds", 0.01, 60, &seconds, err)) ||
+        (status = clsa_arg_format(args, &format, err)) ||
+        (status = clsa_bench_replay(seconds, rates, &n, err)) ||
+        (status = clsa_printer_open(stdout, (enum clsa_format)format, columns, 4, &printer, err)))
+        return status;
+    for (size_t i = 0; status == CLSA_OK && i < n; i++) {
+        const struct clsa_value row[] = {
+            {.type = CLSA_CELL_TEXT, .text = rates[i].name},
+            {.type = CLSA_CELL_REAL, .decimals = 2, .real = rates[i].rate / 1e6},
+            {.type = CLSA_CELL_TEXT, .text = rates[i].unit},
+            {.type = rates[i].against > 0 ? CLSA_CELL_REAL : CLSA_CELL_NULL,
+             .decimals = 1,
+             .real = rates[i].against > 0 ? rates[i].rate / rates[i].against : 0}};
+        status = clsa_printer_row(printer, row, err);
+    }
+    const int closed = clsa_printer_close(printer, status ? NULL : err);
+    return status ? status : closed;
+}
+
+static const struct clsa_option replay_options[] = {
+    {"seconds", "S", "time a bench (default 1)"}, CLSA_OPT_FORMAT, CLSA_OPT_END};
+
+const struct clsa_command clsa_command_bench_replay = {
+    .name = "bench replay",
+    .synopsis = "[--seconds S] [--format table|csv|json]",
+    .summary = "how fast the simulators run: cache-line lookups and DRAM requests a second",
+    .details = "On one core. Streams also say how many times as fast they are as the same lines one by one,\n"
+               "after comparing counters and end state.",
+    .options = replay_options,
+    .run = run_replay};

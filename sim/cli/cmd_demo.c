@@ -152,7 +152,7 @@ static int report(struct clsa_demo *d, struct clsa_err *err)
     if (status)
         return status;
     heading("In short");
-    status = clsa_report_terminal(reader, stdout, 100, err);
+    status = clsa_report_findings(reader, stdout, 100, err);
     if (status == CLSA_OK)
         status = clsa_report_html(reader, d->page, err);
     clsa_reader_destroy(reader);

@@ -1,4 +1,4 @@
-/* trace generate, import, stats: making traces without an engine, and what selections look like. */
+/* trace generate, stats: making traces without an engine, and what selections look like. */
 #include "config.h"
 
 #include <string.h>

@@ -15,12 +15,13 @@
     X(trace_dump)                                                                                  \
     X(trace_validate)                                                                              \
     X(trace_generate)                                                                              \
-    X(trace_stats)                                                                                 \
     X(trace_import)                                                                                \
+    X(trace_stats)                                                                                 \
     X(trace_compare)                                                                               \
     X(replay)                                                                                      \
     X(predict)                                                                                     \
     X(validate)                                                                                    \
+    X(calibrate)                                                                                   \
     X(machine_list)                                                                                \
     X(machine_show)                                                                                \
     X(machine_measure)                                                                             \
@@ -28,6 +29,7 @@
     X(query)                                                                                       \
     X(report)                                                                                      \
     X(merge)                                                                                       \
+    X(bench_replay)                                                                                \
     X(bench)                                                                                       \
     X(help)
 

@@ -19,7 +19,7 @@ int clsa_demo_record(struct clsa_demo *d, struct clsa_generation_request *reques
     const struct clsa_provenance provenance[] = {{"tool", "clsa " PACKAGE_VERSION},
                                                  {"model", d->ref.geometry.name},
                                                  {"geometry", d->ref.json},
-                                                 {"origin", "engine"}};
+                                                 {"selections", "engine"}};
     struct clsa_trace_writer *writer = NULL;
     struct clsa_recorder *recorder = NULL;
     int status = clsa_trace_writer_open(d->trace, provenance,
@@ -82,7 +82,7 @@ int clsa_demo_large(struct clsa_demo *d, struct clsa_err *err)
     status = clsa_store_model(d->store, &ref, &model_id, err);
     for (size_t m = 0; status == CLSA_OK && m < sizeof machines / sizeof *machines; m++) {
         struct clsa_target target;
-        status = clsa_open_target(machines[m], NULL, &target, err);
+        status = clsa_open_target(machines[m], "triton-own", &target, err);
         if (status)
             break;
         status = clsa_store_target(d->store, &target, err);
@@ -99,11 +99,12 @@ int clsa_demo_large(struct clsa_demo *d, struct clsa_err *err)
 int clsa_demo_replay(struct clsa_demo *d, struct clsa_err *err)
 {
     static const char *const machines[] = {"h100-sxm", "epyc-genoa"};
+    static const char *const implementations[] = {"triton-own", "native"};
     enum { MACHINES = sizeof machines / sizeof *machines };
     struct clsa_target targets[MACHINES] = {{.name = NULL}};
     int status = CLSA_OK;
     for (int m = 0; status == CLSA_OK && m < MACHINES; m++)
-        status = clsa_open_target(machines[m], NULL, &targets[m], err);
+        status = clsa_open_target(machines[m], implementations[m], &targets[m], err);
     /* The prompt's steps and all decode steps but the last put the caches where they would be. */
     const struct clsa_playback playback = {
         .trace = d->trace, .first = d->trace_steps - 1, .last = d->trace_steps - 1};

@@ -4,6 +4,7 @@ libclsa_cli_a_SOURCES = \
   sim/cli/answers.c sim/cli/answers.h \
   sim/cli/cli.c sim/cli/cli.h \
   sim/cli/cmd_bench.c \
+  sim/cli/cmd_calibrate.c \
   sim/cli/cmd_check.c \
   sim/cli/cmd_demo.c \
   sim/cli/cmd_eval.c \

@@ -1,11 +1,11 @@
 #include "sim/cli/playback.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "sim/base/alloc.h"
 #include "sim/base/log.h"
 #include "sim/replay/replay.h"
+#include "sim/replay/timeline.h"
 #include "traces/reader.h"
 
 /* The longest context of a step's queries (or of its sequences, when no query is among its rows). */
@@ -50,28 +50,34 @@ static int store_provenance(struct clsa_store *store, const struct clsa_trace_re
     return status ? status : clsa_store_add_input(store, &input, err);
 }
 
-static int play(const struct clsa_playback *playback, struct clsa_trace_reader *reader,
-                struct clsa_replay **replays, struct clsa_target *targets, size_t n_targets,
-                struct clsa_store *store, struct clsa_err *err)
+/* What the kernels of one target are told to: the timeline, if there is one. */
+struct pass {
+    const struct clsa_playback *playback;
+    struct clsa_target *target;
+    struct clsa_timeline *timeline;
+    struct clsa_store *store;
+};
+
+static int play_steps(const struct pass *pass, struct clsa_trace_reader *reader,
+                      struct clsa_replay *replay, struct clsa_err *err)
 {
+    const struct clsa_playback *playback = pass->playback;
     const struct clsa_trace_step *trace;
     struct clsa_progress progress;
     uint64_t priced = 0;
     int64_t model_id;
     int more = 1;
-    int status = store_provenance(store, reader, playback->trace, &model_id, err);
+    int status = store_provenance(pass->store, reader, playback->trace, &model_id, err);
     clsa_progress_begin(&progress, "replaying steps", 0);
     while (status == CLSA_OK && (more = clsa_trace_next(reader, &trace, err)) == 1 &&
            trace->number <= playback->last) {
         const bool counts = trace->number >= playback->first;
-        for (size_t t = 0; status == CLSA_OK && t < n_targets; t++) {
-            struct clsa_prediction prediction = {0};
-            status = clsa_replay_step(replays[t], trace, counts ? &prediction : NULL, err);
-            if (status == CLSA_OK && counts)
-                status = store_step(store, &targets[t], model_id, playback->threads, &trace->step,
-                                    &prediction, err);
-            clsa_prediction_destroy(&prediction);
-        }
+        struct clsa_prediction prediction = {0};
+        status = clsa_replay_step(replay, trace, counts ? &prediction : NULL, err);
+        if (status == CLSA_OK && counts)
+            status = store_step(pass->store, pass->target, model_id, playback->threads,
+                                &trace->step, &prediction, err);
+        clsa_prediction_destroy(&prediction);
         priced += counts;
         clsa_progress_step(&progress, trace->number + 1);
     }
@@ -84,27 +90,46 @@ static int play(const struct clsa_playback *playback, struct clsa_trace_reader *
     return status;
 }
 
+static int play(const struct pass *pass, struct clsa_err *err)
+{
+    const struct clsa_replay_request request = {
+        .machine = &pass->target->machine,
+        .impl = &pass->target->impl,
+        .threads = pass->playback->threads,
+        .kernel = pass->timeline ? clsa_timeline_kernel : NULL,
+        .user = pass->timeline};
+    struct clsa_trace_reader *reader = NULL;
+    struct clsa_replay *replay = NULL;
+    if (pass->timeline)
+        clsa_timeline_machine(pass->timeline, pass->target->name);
+    int status = clsa_store_target(pass->store, pass->target, err);
+    if (status == CLSA_OK)
+        status = clsa_trace_open(pass->playback->trace, 0, &reader, err);
+    if (status == CLSA_OK)
+        status = clsa_replay_create(&request, &replay, err);
+    if (status == CLSA_OK)
+        status = play_steps(pass, reader, replay, err);
+    clsa_replay_destroy(replay);
+    clsa_trace_close(reader);
+    return status;
+}
+
 int clsa_play_trace(const struct clsa_playback *playback, struct clsa_target *targets,
                     size_t n_targets, struct clsa_store *store, struct clsa_err *err)
 {
-    struct clsa_trace_reader *reader = NULL;
-    struct clsa_replay **replays = clsa_calloc(n_targets, sizeof *replays);
-    int status = replays ? CLSA_OK : clsa_fail(err, CLSA_ENOMEM, "out of memory");
-    if (status == CLSA_OK)
-        status = clsa_trace_open(playback->trace, 0, &reader, err);
+    struct pass pass = {.playback = playback, .store = store};
+    int status = CLSA_OK;
+    if (strcmp(playback->trace, "-") == 0 && n_targets > 1)
+        return clsa_fail(err, CLSA_EUSAGE, "standard input can be replayed on one machine only");
+    if (playback->timeline)
+        status = clsa_timeline_open(playback->timeline, &pass.timeline, err);
     for (size_t t = 0; status == CLSA_OK && t < n_targets; t++) {
-        const struct clsa_replay_request request = {.machine = &targets[t].machine,
-                                                    .impl = &targets[t].impl,
-                                                    .threads = playback->threads};
-        status = clsa_store_target(store, &targets[t], err);
-        if (status == CLSA_OK)
-            status = clsa_replay_create(&request, &replays[t], err);
+        pass.target = &targets[t];
+        status = play(&pass, err);
     }
-    if (status == CLSA_OK)
-        status = play(playback, reader, replays, targets, n_targets, store, err);
-    for (size_t t = 0; replays && t < n_targets; t++)
-        clsa_replay_destroy(replays[t]);
-    free(replays);
-    clsa_trace_close(reader);
+    if (pass.timeline && status == CLSA_OK)
+        status = clsa_timeline_commit(pass.timeline, err);
+    else
+        clsa_timeline_abort(pass.timeline);
     return status;
 }

@@ -1,4 +1,4 @@
-/* Replays a trace on several machines at once, step by step, into a store. */
+/* Replays a trace on machines, one after the other, into a store. */
 #ifndef CLSA_CLI_PLAYBACK_H
 #define CLSA_CLI_PLAYBACK_H
 
