@@ -1,7 +1,7 @@
 # Unit tests are one program a room, written with Check, which speaks TAP; shell tests speak TAP too.
 # A unit test's main is CLSA_TEST_MAIN of tests/unit/test.h.
 TEST_EXTENSIONS = .sh .tap
-TEST_LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 AM_TESTS_ENVIRONMENT = \
   OPENBLAS_NUM_THREADS=1; export OPENBLAS_NUM_THREADS; \
