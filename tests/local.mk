@@ -18,3 +18,5 @@ include tests/unit/local.mk
 endif
 TESTS += tests/lint/includes.sh tests/lint/headers.sh tests/lint/text.sh
 EXTRA_DIST += tests/lint/includes.sh tests/lint/headers.sh tests/lint/text.sh
+TESTS += tests/cli/own_steps.sh
+EXTRA_DIST += tests/cli/own_steps.sh
