@@ -80,3 +80,4 @@ EXTRA_DIST += hwmodels/measured/README.md \
   hwmodels/measured/h100_own_steps.csv \
   hwmodels/measured/h100_sparse_attention.csv \
   hwmodels/measured/h100_topk.csv
+nobase_dist_pkgdata_DATA += hwmodels/implementations/tuned.csv

@@ -27,8 +27,7 @@
     X(SPARSE_ATTENTION, "sparse_attention", "sglang-0.5.14")                                       \
     X(OWN_KERNELS, "own_kernels", "triton-own")                                                    \
     X(OWN_STEPS, "own_steps", "triton-own")                                                        \
-    X(OWN_STEP_OPS, "own_step_ops", "triton-own")                                                  \
-    X(OWN_MICRO, "own_micro", "triton-own")
+    X(OWN_STEP_OPS, "own_step_ops", "triton-own")
 
 enum clsa_table {
 #define X(id, name, impl) CLSA_TABLE_##id,
