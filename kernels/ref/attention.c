@@ -10,12 +10,10 @@ static size_t key_at(const int32_t *index, size_t first, size_t i)
 
 static double score_of(const struct clsa_attn *a, const float *q, size_t s, size_t kv_head)
 {
-    double sum = 0;
-    size_t i;
+    double row[CLSA_ATTN_D_MAX];
 
-    for (i = 0; i < a->d; i++)
-        sum += (double)q[i] * clsa_ref_value(&a->k, s, kv_head, i);
-    return sum * (double)a->scale;
+    clsa_ref_row(row, &a->k, s, kv_head, 0, a->d);
+    return clsa_ref_dot(q, row, a->d) * (double)a->scale;
 }
 
 /* One query head over one run of keys. acc [dv], unnormalised. Scores are computed twice rather than
@@ -24,6 +22,7 @@ static void head(const struct clsa_attn *a, const float *q, size_t q_head, const
                  size_t first, size_t count, double *max, double *sum, double *acc)
 {
     size_t kv_head = q_head / (a->q_heads / a->kv_heads), i, j;
+    double row[CLSA_ATTN_D_MAX];
 
     *max = -INFINITY;
     *sum = 0;
@@ -42,8 +41,9 @@ static void head(const struct clsa_attn *a, const float *q, size_t q_head, const
         double weight = exp(score_of(a, q, s, kv_head) - *max);
 
         *sum += weight;
+        clsa_ref_row(row, &a->v, s, kv_head, 0, a->dv);
         for (j = 0; j < a->dv; j++)
-            acc[j] += weight * clsa_ref_value(&a->v, s, kv_head, j);
+            acc[j] += weight * row[j];
     }
 }
 

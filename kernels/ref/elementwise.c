@@ -46,9 +46,34 @@ static const unsigned char *row_at(const struct clsa_rows *rows, size_t s, size_
            (ptrdiff_t)h * rows->head_stride_bytes;
 }
 
-double clsa_ref_value(const struct clsa_rows *rows, size_t s, size_t h, size_t i)
+void clsa_ref_row(double *to, const struct clsa_rows *rows, size_t s, size_t h, size_t begin,
+                  size_t n)
 {
-    return (double)value_at(row_at(rows, s, h), rows->dtype, i);
+    const unsigned char *row = row_at(rows, s, h);
+    size_t i;
+
+    if (rows->dtype == CLSA_KERNEL_BF16) /* the common case, out of the loop's switch */
+        for (i = 0; i < n; i++)
+            to[i] = (double)clsa_f32_of_bf16(load_u16(row + 2 * (begin + i)));
+    else
+        for (i = 0; i < n; i++)
+            to[i] = (double)value_at(row, rows->dtype, begin + i);
+}
+
+double clsa_ref_dot(const float *x, const double *w, size_t n)
+{
+    double sum[4] = {0, 0, 0, 0};
+    size_t i;
+
+    for (i = 0; i + 4 <= n; i += 4) {
+        sum[0] += (double)x[i] * w[i];
+        sum[1] += (double)x[i + 1] * w[i + 1];
+        sum[2] += (double)x[i + 2] * w[i + 2];
+        sum[3] += (double)x[i + 3] * w[i + 3];
+    }
+    for (; i < n; i++)
+        sum[0] += (double)x[i] * w[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 static void norm_row(float *y, const float *x, const void *w, enum clsa_kernel_dtype w_dtype,

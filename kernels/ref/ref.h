@@ -5,8 +5,14 @@
 
 #include "kernels/kernels.h"
 
-/* Value i of row s of head h. */
-double clsa_ref_value(const struct clsa_rows *rows, size_t s, size_t h, size_t i);
+/* Values begin .. begin+n-1 of row s of head h, as double. */
+void clsa_ref_row(double *to, const struct clsa_rows *rows, size_t s, size_t h, size_t begin,
+                  size_t n);
+
+/* Dot product in double of n values. */
+double clsa_ref_dot(const float *x, const double *w, size_t n);
+
+enum { CLSA_REF_RUN = 1024 }; /* values of a row that are looked at together */
 
 void clsa_ref_rmsnorm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const void *w,
                       enum clsa_kernel_dtype w_dtype, size_t rows, size_t n, float eps);
