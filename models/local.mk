@@ -2,6 +2,7 @@ MODELS = \
   models/README.md \
   models/clsa-4b.json \
   models/clsa-byte-5m.json models/clsa-byte-5m.safetensors \
+  models/deepseek-v3.2.json models/glm-5.json models/glm-5.2.json \
   models/tasks.json models/tasks.safetensors \
   models/yoco-3b.json
 nobase_dist_pkgdata_DATA += $(MODELS)

@@ -183,6 +183,10 @@ static uint64_t cache_clsa(const struct clsa_geometry *g, uint32_t group)
 
 static const struct clsa_family_ops families[] = {
     {"clsa", read_clsa, parameters_clsa, cache_clsa},
+    {"deepseek_v32", clsa_geometry_read_dsa, clsa_geometry_parameters_dsa,
+     clsa_geometry_cache_bytes_dsa},
+    {"glm_moe_dsa", clsa_geometry_read_dsa, clsa_geometry_parameters_dsa,
+     clsa_geometry_cache_bytes_dsa},
 };
 
 static const struct clsa_family_ops *family_of(const char *model_type)

@@ -49,4 +49,12 @@ int clsa_model_find(const char *name, char **config, char **weights, struct clsa
 uint64_t clsa_geometry_parameters(const struct clsa_geometry *g);
 uint64_t clsa_geometry_cache_bytes_per_token(const struct clsa_geometry *g, uint32_t group);
 
+/* DSA: bytes of one token's latent row and of one index key in a cache of this dtype (fp8 carries scales
+ * beside the values: 656 B for 576, 132 B for 128). */
+uint64_t clsa_geometry_latent_bytes(const struct clsa_geometry *g, unsigned kv_dtype);
+uint64_t clsa_geometry_index_key_bytes(const struct clsa_geometry *g, unsigned index_dtype);
+/* DSA: whether a layer reuses the selection before it: the model's own pattern where `group` is its
+ * index_group, else every layer but each group's first. */
+bool clsa_geometry_layer_shares(const struct clsa_geometry *g, uint32_t group, uint32_t layer);
+
 #endif

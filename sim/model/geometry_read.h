@@ -38,4 +38,9 @@ struct clsa_family_ops {
     uint64_t (*cache_bytes_per_token)(const struct clsa_geometry *g, uint32_t group);
 };
 
+/* The DSA family (geometry_dsa.c). */
+int clsa_geometry_read_dsa(const struct clsa_json *doc, struct clsa_geometry *g, struct clsa_err *err);
+uint64_t clsa_geometry_parameters_dsa(const struct clsa_geometry *g);
+uint64_t clsa_geometry_cache_bytes_dsa(const struct clsa_geometry *g, uint32_t group);
+
 #endif

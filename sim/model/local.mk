@@ -5,3 +5,4 @@ libclsa_model_a_SOURCES = \
   sim/model/plan.c sim/model/plan.h \
   sim/model/plan_build.h sim/model/plan_clsa.c \
   sim/model/safetensors.c sim/model/safetensors.h
+libclsa_model_a_SOURCES += sim/model/geometry_dsa.c sim/model/plan_dsa.c

@@ -260,7 +260,7 @@ int clsa_plan_build(const struct clsa_geometry *g, const struct clsa_plan_reques
         if (g->family == CLSA_FAMILY_CLSA)
             clsa_plan_build_clsa(&b);
         else
-            clsa_plan_fail(&b, CLSA_EUNSUPPORTED, "no plan is known for this family");
+            clsa_plan_build_dsa(&b);
     }
     if (b.status)
         goto fail;

@@ -69,5 +69,6 @@ void clsa_plan_count_bytes(struct clsa_plan_builder *b, const struct clsa_step *
 
 /* The families, one file each: plan_clsa.c, ... */
 void clsa_plan_build_clsa(struct clsa_plan_builder *b);
+void clsa_plan_build_dsa(struct clsa_plan_builder *b);
 
 #endif

@@ -203,6 +203,9 @@ int clsa_map_mla(const struct clsa_step *step, const struct clsa_op *op,
                  struct clsa_kernel_list *out, struct clsa_err *err)
 {
     const unsigned method = (unsigned)clsa_impl_get(impl, op, CLSA_IMPL_METHOD);
+    /* Values narrower than keys, but K and V of every head: no latent rows. */
+    if (op->kind == CLSA_OP_ATTN_DENSE && op->kv_heads > 1)
+        return clsa_map_attention(step, op, machine, impl, out, err);
     const bool latent = op->kind == CLSA_OP_ATTN_SPARSE && op->topk && op->heads;
     if (!latent || (method != CLSA_METHOD_DEFAULT && method != CLSA_METHOD_MLA_SPARSE))
         return clsa_map_fail(op, impl, err);

@@ -80,7 +80,8 @@ int clsa_map_topk(const struct clsa_step *step, const struct clsa_op *op,
             get(impl, op, CLSA_IMPL_CONFLICT_CYCLES) * rows.candidates / rows.chosen;
         k->step_issue_cycles = issue / k->steps + get(impl, op, CLSA_IMPL_ELEMENT_CYCLES) * threads;
         k->step_cycles = get(impl, op, CLSA_IMPL_STEP_CYCLES);
-        k->prologue_cycles += whole / slots;
+        /* Short rows pass between the others, in whatever wave. */
+        k->prologue_cycles += whole / max2(slots, rows.chosen);
         const double bytes = rows.keys * 4;
         clsa_gpu_kernel_stream(k, clsa_map_operand(op, CLSA_AXIS_M, CLSA_READ), false, CLSA_STREAM,
                                bytes, bytes * passes, 0);

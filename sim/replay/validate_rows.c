@@ -4,25 +4,15 @@
 #include <string.h>
 
 #include "sim/base/alloc.h"
-#include "sim/model/plan.h"
-#include "sim/replay/validate_table.h"
+#include "sim/replay/validate_case.h"
 
 /* Sizes of measured rows stay far below this; larger ones are mistakes of the file. */
 #define SIZE_MOST ((uint64_t)1 << 40)
-#define QUERIES_MOST ((uint64_t)1 << 24)
 /* Weights that the published gemm tables take in turn: their times leave what L2 can hold where six
  * times a weight does (h100: between 6.3 and 8.4 MB of weights, against 33 to 50 MB of one buffer). */
 #define PUBLISHED_ROTATION 6
 
-struct single {
-    struct clsa_op op;
-    struct clsa_tensor tensors[CLSA_OP_OPERANDS];
-    struct clsa_step planned; /* of a plan, to be destroyed; ops NULL otherwise */
-    uint64_t *past;
-    struct clsa_query *queries;
-};
-
-static int cell(const struct clsa_csv *csv, size_t row, const char *name, bool required,
+int clsa_case_cell(const struct clsa_csv *csv, size_t row, const char *name, bool required,
                 uint64_t least, uint64_t fallback, uint64_t *out, struct clsa_err *err)
 {
     const int column = clsa_csv_column(csv, name);
@@ -42,7 +32,7 @@ static int cell(const struct clsa_csv *csv, size_t row, const char *name, bool r
     return 0;
 }
 
-static const char *word(const struct clsa_csv *csv, size_t row, const char *name)
+const char *clsa_case_word(const struct clsa_csv *csv, size_t row, const char *name)
 {
     const int column = clsa_csv_column(csv, name);
     return column < 0 ? "" : clsa_csv_cell(csv, row, column);
@@ -51,13 +41,13 @@ static const char *word(const struct clsa_csv *csv, size_t row, const char *name
 static int need(const struct clsa_csv *csv, size_t row, const char *name, uint64_t *out,
                 struct clsa_err *err)
 {
-    return cell(csv, row, name, true, 0, 0, out, err);
+    return clsa_case_cell(csv, row, name, true, 0, 0, out, err);
 }
 
-static int dtype_of(const struct clsa_csv *csv, size_t row, const char *name, unsigned fallback,
+int clsa_case_dtype(const struct clsa_csv *csv, size_t row, const char *name, unsigned fallback,
                     unsigned *out, struct clsa_err *err)
 {
-    const char *text = word(csv, row, name);
+    const char *text = clsa_case_word(csv, row, name);
     const int found = *text ? clsa_dtype_find(text) : (int)fallback;
     if (found < 0)
         return clsa_fail(err, CLSA_EFORMAT, "%s:%zu: unknown dtype '%s'", csv->path,
@@ -68,7 +58,7 @@ static int dtype_of(const struct clsa_csv *csv, size_t row, const char *name, un
 
 /* A step of one op over `seqs` sequences with `past` cached tokens and `fresh` new ones each. */
 static int one_op(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_t past,
-                  uint64_t fresh, struct clsa_table_case *c, struct single **out,
+                  uint64_t fresh, struct clsa_table_case *c, struct clsa_case **out,
                   struct clsa_err *err)
 {
     uint64_t rows;
@@ -76,7 +66,7 @@ static int one_op(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_
         rows > SIZE_MOST)
         return clsa_fail(err, CLSA_ERANGE, "%s:%zu: batch or tokens out of range", csv->path,
                          csv->lines[row]);
-    struct single *s = clsa_calloc(1, sizeof *s);
+    struct clsa_case *s = clsa_calloc(1, sizeof *s);
     c->memory = s;
     if (s) {
         s->past = clsa_calloc((size_t)seqs, sizeof *s->past);
@@ -103,7 +93,7 @@ static int one_op(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_
     return 0;
 }
 
-static struct clsa_operand *operand(struct clsa_table_case *c, struct single *s,
+static struct clsa_operand *operand(struct clsa_table_case *c, struct clsa_case *s,
                                     enum clsa_tensor_kind kind, enum clsa_access access,
                                     enum clsa_axis axis, uint64_t row_bytes)
 {
@@ -124,24 +114,24 @@ static struct clsa_operand *operand(struct clsa_table_case *c, struct single *s,
 static int gemm_row(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                     struct clsa_err *err)
 {
-    struct single *s;
+    struct clsa_case *s;
     uint64_t m, n, k, rot;
     unsigned dtype;
-    int status = cell(csv, row, "m", true, 1, 1, &m, err);
+    int status = clsa_case_cell(csv, row, "m", true, 1, 1, &m, err);
     if (!status)
-        status = cell(csv, row, "n", true, 1, 1, &n, err);
+        status = clsa_case_cell(csv, row, "n", true, 1, 1, &n, err);
     if (!status)
-        status = cell(csv, row, "k", true, 1, 1, &k, err);
+        status = clsa_case_cell(csv, row, "k", true, 1, 1, &k, err);
     if (!status)
-        status = cell(csv, row, "rot", false, 1, PUBLISHED_ROTATION, &rot, err);
+        status = clsa_case_cell(csv, row, "rot", false, 1, PUBLISHED_ROTATION, &rot, err);
     if (!status)
-        status = dtype_of(csv, row, "dtype", CLSA_BF16, &dtype, err);
+        status = clsa_case_dtype(csv, row, "dtype", CLSA_BF16, &dtype, err);
     if (!status)
         status = one_op(csv, row, 1, 0, m, c, &s, err);
     if (status)
         return status;
     /* The fp8_block rows carry 60-70 us of host time (the measurements' notes). */
-    const char *text = word(csv, row, "dtype");
+    const char *text = clsa_case_word(csv, row, "dtype");
     c->target = strcmp(text, "fp8_block") != 0;
     c->variants = rot > 64 ? 64 : (uint32_t)rot;
     s->op.kind = CLSA_OP_GEMM;
@@ -167,7 +157,7 @@ struct attention {
 static int attention(const struct clsa_csv *csv, size_t row, const struct attention *a,
                      struct clsa_table_case *c, struct clsa_err *err)
 {
-    struct single *s;
+    struct clsa_case *s;
     int status = one_op(csv, row, a->seqs, a->past, a->fresh, c, &s, err);
     if (status)
         return status;
@@ -216,21 +206,21 @@ static int attention_decode_row(const struct clsa_csv *csv, size_t row, struct c
     uint64_t context = 0;
     int status = need(csv, row, "batch", &a.seqs, err);
     if (!status)
-        status = cell(csv, row, "context", true, 1, 1, &context, err);
+        status = clsa_case_cell(csv, row, "context", true, 1, 1, &context, err);
     if (!status)
         status = need(csv, row, "num_heads", &a.heads, err);
     if (!status)
         status = need(csv, row, "num_kv_heads", &a.kv_heads, err);
     if (!status)
-        status = cell(csv, row, "head_dim", false, 1, 128, &a.dim, err);
+        status = clsa_case_cell(csv, row, "head_dim", false, 1, 128, &a.dim, err);
     if (!status)
-        status = cell(csv, row, "window_size", false, 0, 0, &a.window, err);
+        status = clsa_case_cell(csv, row, "window_size", false, 0, 0, &a.window, err);
     if (!status)
-        status = dtype_of(csv, row, "kv_dtype", CLSA_BF16, &a.kv_dtype, err);
+        status = clsa_case_dtype(csv, row, "kv_dtype", CLSA_BF16, &a.kv_dtype, err);
     if (status)
         return status;
     a.past = context - 1;
-    snprintf(c->group, sizeof c->group, "%s", word(csv, row, "kv_dtype"));
+    snprintf(c->group, sizeof c->group, "%s", clsa_case_word(csv, row, "kv_dtype"));
     return attention(csv, row, &a, c, err);
 }
 
@@ -240,22 +230,22 @@ static int attention_prefill_row(const struct clsa_csv *csv, size_t row, struct 
     struct attention a = {.appends = true};
     int status = need(csv, row, "batch_size", &a.seqs, err);
     if (!status)
-        status = cell(csv, row, "isl", true, 1, 1, &a.fresh, err);
+        status = clsa_case_cell(csv, row, "isl", true, 1, 1, &a.fresh, err);
     if (!status)
-        status = cell(csv, row, "step", false, 0, 0, &a.past, err);
+        status = clsa_case_cell(csv, row, "step", false, 0, 0, &a.past, err);
     if (!status)
         status = need(csv, row, "num_heads", &a.heads, err);
     if (!status)
         status = need(csv, row, "num_key_value_heads", &a.kv_heads, err);
     if (!status)
-        status = cell(csv, row, "head_dim", false, 1, 128, &a.dim, err);
+        status = clsa_case_cell(csv, row, "head_dim", false, 1, 128, &a.dim, err);
     if (!status)
-        status = cell(csv, row, "window_size", false, 0, 0, &a.window, err);
+        status = clsa_case_cell(csv, row, "window_size", false, 0, 0, &a.window, err);
     if (!status)
-        status = dtype_of(csv, row, "kv_cache_dtype", CLSA_BF16, &a.kv_dtype, err);
+        status = clsa_case_dtype(csv, row, "kv_cache_dtype", CLSA_BF16, &a.kv_dtype, err);
     if (status)
         return status;
-    snprintf(c->group, sizeof c->group, "%s", word(csv, row, "kv_cache_dtype"));
+    snprintf(c->group, sizeof c->group, "%s", clsa_case_word(csv, row, "kv_cache_dtype"));
     return attention(csv, row, &a, c, err);
 }
 
@@ -267,7 +257,7 @@ struct index_shape {
 static int index_score(const struct clsa_csv *csv, size_t row, const struct index_shape *x,
                        struct clsa_table_case *c, struct clsa_err *err)
 {
-    struct single *s;
+    struct clsa_case *s;
     int status = one_op(csv, row, x->seqs, x->past, x->fresh, c, &s, err);
     if (status)
         return status;
@@ -305,7 +295,7 @@ static int index_scores_row(const struct clsa_csv *csv, size_t row, struct clsa_
         .dim = 128, .heads = PREFILL_INDEX_HEADS, .key_bytes = INDEX_KEY_BYTES, .dtype = CLSA_FP8};
     int status = need(csv, row, "batch", &x.seqs, err);
     if (!status)
-        status = cell(csv, row, "new_tokens", false, 1, 1, &x.fresh, err);
+        status = clsa_case_cell(csv, row, "new_tokens", false, 1, 1, &x.fresh, err);
     if (!status)
         status = need(csv, row, "past", &x.past, err);
     if (!status)
@@ -320,18 +310,18 @@ static int index_scores_row(const struct clsa_csv *csv, size_t row, struct clsa_
 static int index_scores_paged_row(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                                   struct clsa_err *err)
 {
-    struct single *s;
+    struct clsa_case *s;
     uint64_t seqs, fresh, past, heads, ratio, rows = 0;
     int status = need(csv, row, "batch", &seqs, err);
     if (!status)
-        status = cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
+        status = clsa_case_cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
     if (!status)
         status = need(csv, row, "past", &past, err);
     if (!status)
-        status = cell(csv, row, "index_heads", false, 1, 64, &heads, err);
+        status = clsa_case_cell(csv, row, "index_heads", false, 1, 64, &heads, err);
     if (!status)
-        status = cell(csv, row, "compress_ratio", false, 1, 1, &ratio, err);
-    if (!status && (!clsa_mul_u64(seqs, fresh, &rows) || !rows || rows > QUERIES_MOST))
+        status = clsa_case_cell(csv, row, "compress_ratio", false, 1, 1, &ratio, err);
+    if (!status && (!clsa_mul_u64(seqs, fresh, &rows) || !rows || rows > CLSA_CASE_QUERIES_MOST))
         status = clsa_fail(err, CLSA_ERANGE, "%s:%zu: batch or tokens out of range", csv->path,
                            csv->lines[row]);
     if (status)
@@ -364,7 +354,7 @@ static int index_scores_paged_row(const struct clsa_csv *csv, size_t row, struct
 static int topk(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_t past,
                 uint64_t fresh, uint64_t k, struct clsa_table_case *c, struct clsa_err *err)
 {
-    struct single *s;
+    struct clsa_case *s;
     int status = one_op(csv, row, seqs, past, fresh, c, &s, err);
     if (status)
         return status;
@@ -388,17 +378,17 @@ static int topk_row(const struct clsa_csv *csv, size_t row, struct clsa_table_ca
     uint64_t seqs, past, fresh;
     int status = need(csv, row, "batch", &seqs, err);
     if (!status)
-        status = cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
+        status = clsa_case_cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
     if (!status)
         status = need(csv, row, "past", &past, err);
     if (status)
         return status;
     /* The mode is the data: flat scores share few leading bits, top_last are found in the last tile. */
-    const char *mode = word(csv, row, "score_mode");
+    const char *mode = clsa_case_word(csv, row, "score_mode");
     snprintf(c->group, sizeof c->group, "%s", mode);
     status = topk(csv, row, seqs, past, fresh, 2048, c, err);
     if (!status && strcmp(mode, "top_last") == 0)
-        ((struct single *)c->memory)->op.role = CLSA_ROLE_FINAL;
+        ((struct clsa_case *)c->memory)->op.role = CLSA_ROLE_FINAL;
     return status;
 }
 
@@ -406,18 +396,18 @@ static int topk_row(const struct clsa_csv *csv, size_t row, struct clsa_table_ca
 static int sparse_attention_row(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                                 struct clsa_err *err)
 {
-    struct single *s;
+    struct clsa_case *s;
     uint64_t seqs, past, fresh, heads;
     unsigned dtype;
     int status = need(csv, row, "batch", &seqs, err);
     if (!status)
-        status = cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
+        status = clsa_case_cell(csv, row, "new_tokens", false, 1, 1, &fresh, err);
     if (!status)
         status = need(csv, row, "past", &past, err);
     if (!status)
-        status = cell(csv, row, "num_heads", true, 1, 1, &heads, err);
+        status = clsa_case_cell(csv, row, "num_heads", true, 1, 1, &heads, err);
     if (!status)
-        status = dtype_of(csv, row, "kv_dtype", CLSA_BF16, &dtype, err);
+        status = clsa_case_dtype(csv, row, "kv_dtype", CLSA_BF16, &dtype, err);
     if (!status)
         status = one_op(csv, row, seqs, past, fresh, c, &s, err);
     if (status)
@@ -444,7 +434,7 @@ static int sparse_attention_row(const struct clsa_csv *csv, size_t row, struct c
     kv->seq_stride = kv->row_bytes * (past + fresh);
     operand(c, s, CLSA_TENSOR_ACTIVATION, CLSA_READ, CLSA_AXIS_M, 2048 * 4);
     operand(c, s, CLSA_TENSOR_ACTIVATION, CLSA_WRITE, CLSA_AXIS_M, heads * 512 * 2);
-    snprintf(c->group, sizeof c->group, "%s", word(csv, row, "kv_dtype"));
+    snprintf(c->group, sizeof c->group, "%s", clsa_case_word(csv, row, "kv_dtype"));
     return 0;
 }
 
@@ -455,7 +445,7 @@ static int sparse_attention_row(const struct clsa_csv *csv, size_t row, struct c
 static int own_kernels_row(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                            struct clsa_err *err)
 {
-    const char *what = word(csv, row, "what");
+    const char *what = clsa_case_word(csv, row, "what");
     uint64_t b = 1, s = 1;
     int status = 0;
     if (strcmp(what, "gemm") == 0) {
@@ -465,7 +455,7 @@ static int own_kernels_row(const struct clsa_csv *csv, size_t row, struct clsa_t
     }
     status = need(csv, row, "b", &b, err);
     if (!status)
-        status = cell(csv, row, "s", true, 1, 1, &s, err);
+        status = clsa_case_cell(csv, row, "s", true, 1, 1, &s, err);
     if (status)
         return status;
     if (strncmp(what, "attn_", 5) == 0) {
@@ -476,7 +466,7 @@ static int own_kernels_row(const struct clsa_csv *csv, size_t row, struct clsa_t
         if (!status)
             status = need(csv, row, "d", &a.dim, err);
         if (!status)
-            status = cell(csv, row, "topk", false, 0, 0, &a.topk, err);
+            status = clsa_case_cell(csv, row, "topk", false, 0, 0, &a.topk, err);
         if (!status)
             status = attention(csv, row, &a, c, err);
         c->variants = a.topk ? OWN_SELECTIONS : 1;
@@ -490,12 +480,12 @@ static int own_kernels_row(const struct clsa_csv *csv, size_t row, struct clsa_t
             status = index_score(csv, row, &x, c, err);
     } else if (strcmp(what, "topk_torch") == 0 || strcmp(what, "topk_radix") == 0) {
         uint64_t k;
-        status = cell(csv, row, "k", true, 1, 1, &k, err);
+        status = clsa_case_cell(csv, row, "k", true, 1, 1, &k, err);
         if (!status)
             status = topk(csv, row, b, s - 1, 1, k, c, err);
         /* One implementation file names both kernels: torch's as topk, ours as topk_index. */
         if (!status && strcmp(what, "topk_radix") == 0)
-            ((struct single *)c->memory)->op.role = CLSA_ROLE_INDEX;
+            ((struct clsa_case *)c->memory)->op.role = CLSA_ROLE_INDEX;
     } else {
         return clsa_fail(err, CLSA_EFORMAT, "%s:%zu: unknown kernel '%s'", csv->path,
                          csv->lines[row], what);
@@ -509,22 +499,22 @@ static int own_step(const struct clsa_csv *csv, size_t row, struct clsa_table_ca
                     struct clsa_err *err)
 {
     uint64_t b, s, group, k, shared;
-    int status = cell(csv, row, "b", true, 1, 1, &b, err);
+    int status = clsa_case_cell(csv, row, "b", true, 1, 1, &b, err);
     if (!status)
-        status = cell(csv, row, "s", true, 1, 1, &s, err);
+        status = clsa_case_cell(csv, row, "s", true, 1, 1, &s, err);
     if (!status)
         status = need(csv, row, "group", &group, err);
     if (!status)
-        status = cell(csv, row, "k", false, 1, 2048, &k, err);
+        status = clsa_case_cell(csv, row, "k", false, 1, 2048, &k, err);
     if (!status)
-        status = cell(csv, row, "shared_kv", false, 0, 1, &shared, err);
+        status = clsa_case_cell(csv, row, "shared_kv", false, 0, 1, &shared, err);
     if (status)
         return status;
     if (b > 65536 || group > CLSA_LAYERS_MAX)
         return clsa_fail(err, CLSA_ERANGE, "%s:%zu: out of range", csv->path, csv->lines[row]);
     char *config = NULL, *weights = NULL;
     struct clsa_geometry g;
-    struct single *one = clsa_calloc(1, sizeof *one);
+    struct clsa_case *one = clsa_calloc(1, sizeof *one);
     c->memory = one;
     if (!one)
         return clsa_fail(err, CLSA_ENOMEM, "out of memory");
@@ -575,7 +565,7 @@ static int own_step_op_row(const struct clsa_csv *csv, size_t row, struct clsa_t
                  {"gemm_down", CLSA_OP_GEMM, CLSA_ROLE_DOWN},
                  {"gemm_head", CLSA_OP_GEMM, CLSA_ROLE_HEAD},
                  {"gemm_iq", CLSA_OP_GEMM, CLSA_ROLE_IQ}};
-    const char *op = word(csv, row, "op");
+    const char *op = clsa_case_word(csv, row, "op");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].name, op) == 0)
             c->only = (int)(names[i].kind << 8 | names[i].role);
@@ -598,6 +588,8 @@ int clsa_table_case(enum clsa_table table, const struct clsa_csv *csv, size_t ro
         [CLSA_TABLE_INDEX_SCORES] = index_scores_row,
         [CLSA_TABLE_INDEX_SCORES_PAGED] = index_scores_paged_row,
         [CLSA_TABLE_TOPK] = topk_row,
+        [CLSA_TABLE_DSA_LAYER_DECODE] = clsa_case_dsa_layer_decode,
+        [CLSA_TABLE_DSA_LAYER_PREFILL] = clsa_case_dsa_layer_prefill,
         [CLSA_TABLE_SPARSE_ATTENTION] = sparse_attention_row,
         [CLSA_TABLE_OWN_KERNELS] = own_kernels_row,
         [CLSA_TABLE_OWN_STEPS] = own_step,
@@ -628,7 +620,7 @@ void clsa_table_case_destroy(struct clsa_table_case *c)
 {
     if (!c || !c->memory)
         return;
-    struct single *s = c->memory;
+    struct clsa_case *s = c->memory;
     if (s->planned.ops)
         clsa_plan_destroy(&s->planned);
     free(s->past);
