@@ -12,8 +12,8 @@
  * empty way has the tag NO_TAG and flags 0; since every touch makes a way the youngest, empty ways
  * are always the oldest and are filled before anything is evicted. */
 #define NO_TAG UINT32_MAX
-#define AHEAD                                                                                      \
-    32 /* requests between prefetching a set and using it: hides a miss in the host's L2 */
+/* Requests between prefetching a set and using it: hides a miss in the host's L2. */
+#define AHEAD 32
 #define BLOCK_BITS_MAX 10
 
 struct clsa_cache {
