@@ -140,33 +140,23 @@ static void pricing_destroy(struct pricing *p)
     clsa_distances_destroy(&p->distances);
 }
 
-/* All that mapping may look at, but layer, set and addresses. */
+/* All that mapping may look at, but layer, set and addresses. Ops of one plan that agree in kind, sizes,
+ * flops and bytes have operands of the same rows. */
 static bool same_shape(const struct clsa_op *a, const struct clsa_op *b)
 {
-    if (a->kind != b->kind || a->role != b->role || a->weight_dtype != b->weight_dtype ||
-        a->input_dtype != b->input_dtype || a->over_queries != b->over_queries || a->m != b->m ||
-        a->n != b->n || a->k != b->k || a->heads != b->heads || a->kv_heads != b->kv_heads ||
-        a->head_dim != b->head_dim || a->value_dim != b->value_dim || a->window != b->window ||
-        a->topk != b->topk || a->flops != b->flops || a->n_operands != b->n_operands)
-        return false;
-    for (uint32_t i = 0; i < a->n_operands; i++) {
-        const struct clsa_operand *x = &a->operands[i], *y = &b->operands[i];
-        if (x->axis != y->axis || x->access != y->access || x->row_bytes != y->row_bytes ||
-            x->row_stride != y->row_stride || (x->head_stride != 0) != (y->head_stride != 0))
-            return false;
-    }
-    return true;
+    return a->kind == b->kind && a->role == b->role && a->weight_dtype == b->weight_dtype &&
+           a->input_dtype == b->input_dtype && a->over_queries == b->over_queries && a->m == b->m &&
+           a->n == b->n && a->k == b->k && a->heads == b->heads && a->kv_heads == b->kv_heads &&
+           a->head_dim == b->head_dim && a->value_dim == b->value_dim && a->window == b->window &&
+           a->topk == b->topk && a->flops == b->flops && a->read_bytes == b->read_bytes &&
+           a->write_bytes == b->write_bytes && a->n_operands == b->n_operands;
 }
 
-static uint64_t shape_hash(const struct clsa_op *op)
+static uint32_t shape_hash(const struct clsa_op *op)
 {
-    uint64_t h = (uint64_t)op->kind | (uint64_t)op->role << 16 | (uint64_t)op->over_queries << 32;
-    const uint64_t parts[] = {op->m, op->n, op->k, op->flops, op->heads, op->topk};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        h = (h ^ parts[i]) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 29;
-    }
-    return h;
+    const uint64_t mixed = (op->n + op->k * 31 + op->read_bytes * 7 + op->topk) +
+                           ((uint64_t)op->kind << 56) + ((uint64_t)op->role << 48);
+    return (uint32_t)(mixed * 0x9e3779b97f4a7c15u >> 54);
 }
 
 static int class_init(struct pricing *p, struct op_class *c, const struct clsa_op *op)
@@ -207,7 +197,7 @@ static int find_class(struct pricing *p, size_t i, struct op_class **out)
         *out = &p->classes[p->of_op[i]];
         return 0;
     }
-    size_t slot = shape_hash(op) % CLASSES;
+    size_t slot = shape_hash(op) % CLASSES; /* ten bits */
     while (p->index[slot] && !same_shape(p->classes[p->index[slot] - 1].op, op))
         slot = (slot + 1) % CLASSES;
     if (!p->index[slot]) {
@@ -404,6 +394,22 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
     return walk(p, out);
 }
 
+/* Prefill is issued kernel by kernel: the host runs ahead of the GPU or holds it up. */
+static void host_bound(const struct clsa_closed_request *r, struct clsa_prediction *out)
+{
+    double seconds = 0;
+    if (r->machine->kind != CLSA_MACHINE_GPU || r->step->phase != CLSA_PREFILL)
+        return;
+    for (size_t i = 0; i < r->step->n_ops; i++)
+        if (clsa_impl_get(r->impl, &r->step->ops[i], CLSA_IMPL_LAUNCH) != CLSA_LAUNCH_FUSED)
+            seconds += clsa_impl_get(r->impl, &r->step->ops[i], CLSA_IMPL_HOST_TIME);
+    const uint64_t ps = picoseconds(seconds);
+    if (ps <= out->step_ps)
+        return;
+    out->part_ps[CLSA_PART_OTHER] += ps - out->step_ps;
+    out->step_ps = ps;
+}
+
 static void intervals(const struct pricing *p, struct clsa_prediction *out)
 {
     const struct clsa_closed_request *r = p->r;
@@ -451,8 +457,10 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
             p.l2_none = 1.1 * fmax(request->machine->l3_size, request->machine->l2_size);
         status = settle(&p, &prediction);
     }
-    if (!status)
+    if (!status) {
+        host_bound(request, &prediction);
         intervals(&p, &prediction);
+    }
     pricing_destroy(&p);
     if (status) {
         clsa_prediction_destroy(&prediction);
