@@ -27,6 +27,9 @@ struct clsa_op;
     X(EXTRA_TIME, "extra_time", SECONDS, 0, 0, 1e-2, NULL, "what one of those takes")              \
     X(FIXED_TIME, "fixed_time", SECONDS, 0, 0, 1e-1, NULL,                                         \
       "host synchronisation or set-up once an op, outside its kernels")                            \
+    X(HOST_TIME, "host_time", SECONDS, 0, 0, 1e-1, NULL,                                           \
+      "what the host takes to issue the op where no graph was captured (prefill); the step takes the "  \
+      "longer of host and GPU")                                                                    \
     /* shape of a kernel */                                                                        \
     X(TILE_M, "tile_m", COUNT, 0, 0, 65536, NULL, "rows of a tile; 0: chosen by the mapping")      \
     X(TILE_N, "tile_n", COUNT, 0, 0, 65536, NULL, "columns (or keys) of a tile")                   \
