@@ -39,15 +39,13 @@ static int store_step(struct clsa_store *store, const struct clsa_target *target
 
 /* The trace's own words about its model, for the store. */
 static int store_provenance(struct clsa_store *store, const struct clsa_trace_reader *reader,
-                            const char *path, int64_t *model_id, struct clsa_err *err)
+                            int64_t *model_id, struct clsa_err *err)
 {
     const struct clsa_trace_header *header = clsa_trace_header(reader);
     const char *name = clsa_trace_provenance(header, "model");
     const char *geometry = clsa_trace_provenance(header, "geometry");
     const struct clsa_model_row model = {name ? name : "unknown", geometry ? geometry : "{}"};
-    const struct clsa_input_row input = {"trace", path, "", CLSA_NULL};
-    const int status = clsa_store_add_model(store, &model, model_id, err);
-    return status ? status : clsa_store_add_input(store, &input, err);
+    return clsa_store_add_model(store, &model, model_id, err);
 }
 
 /* What the kernels of one target are told to: the timeline, if there is one. */
@@ -67,7 +65,7 @@ static int play_steps(const struct pass *pass, struct clsa_trace_reader *reader,
     uint64_t priced = 0;
     int64_t model_id;
     int more = 1;
-    int status = store_provenance(pass->store, reader, playback->trace, &model_id, err);
+    int status = store_provenance(pass->store, reader, &model_id, err);
     clsa_progress_begin(&progress, "replaying steps", 0);
     while (status == CLSA_OK && (more = clsa_trace_next(reader, &trace, err)) == 1 &&
            trace->number <= playback->last) {
@@ -118,10 +116,11 @@ int clsa_play_trace(const struct clsa_playback *playback, struct clsa_target *ta
                     size_t n_targets, struct clsa_store *store, struct clsa_err *err)
 {
     struct pass pass = {.playback = playback, .store = store};
-    int status = CLSA_OK;
+    const struct clsa_input_row input = {"trace", playback->trace, "", CLSA_NULL};
     if (strcmp(playback->trace, "-") == 0 && n_targets > 1)
         return clsa_fail(err, CLSA_EUSAGE, "standard input can be replayed on one machine only");
-    if (playback->timeline)
+    int status = clsa_store_add_input(store, &input, err);
+    if (status == CLSA_OK && playback->timeline)
         status = clsa_timeline_open(playback->timeline, &pass.timeline, err);
     for (size_t t = 0; status == CLSA_OK && t < n_targets; t++) {
         pass.target = &targets[t];

@@ -46,7 +46,7 @@ rm -f m.json m.safetensors
 
 # --- contexts and groups
 fails 1 'memory|bytes' "a context longer than memory" \
-    "$CLSA" run --model clsa-4b --synthetic --prompt 1G --decode 1
+    "$CLSA" run --model clsa-4b --synthetic --prompt 64M --decode 1
 fails 2 'group' "a group that does not fit" "$CLSA" run --text text --group 3
 fails 2 'context' "a context of nonsense" "$CLSA" predict --model clsa-4b --machine h100-sxm --context 8Q
 fails 1 '2\^6|range|beyond' "a step larger than 64-bit sizes" \
