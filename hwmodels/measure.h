@@ -1,7 +1,8 @@
 /* Measures the host this runs on and describes it as a machine.
  *
- * Every figure is a median over several repetitions with the spread of its middle half. All of it
- * takes under a minute on two cores. Nothing is written outside memory. */
+ * Others who use the host only ever make it slower, so every figure is the median of the faster half of
+ * its samples, each a millisecond or two long; the fastest sample and the median of all stand beside it.
+ * All of it takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
 
@@ -13,18 +14,21 @@
 
 /* One measured figure. `what` is one of
  *   latency     dependent loads, one a cache line, over footprint_bytes            unit "ns"
+ *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
+ *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
  *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
- *   clock       chain of dependent integer adds                                    unit "GHz"
+ *   clock       chain of dependent integer adds on every thread                    unit "GHz"
  *   fork_join   one empty parallel region                                          unit "us"
  *   call        one call of a function that does nothing, not inlined              unit "ns" */
 struct clsa_measured {
     const char *what;
     uint32_t threads;
     uint64_t footprint_bytes, row_bytes, page_bytes; /* 0 where they mean nothing */
-    double median, low, high; /* low, high: quartiles */
+    double value;         /* median of the faster half */
+    double fastest, usual; /* the fastest sample; the median of all */
     const char *unit;
 };
 
@@ -35,8 +39,8 @@ struct clsa_measurement_set {
 
 struct clsa_measure_options {
     uint32_t threads;       /* 0: all cores */
-    uint64_t memory_bytes;  /* largest footprint; 0: 1 GiB, or an eighth of what is free */
-    uint32_t repeats;       /* 0: 7 */
+    uint64_t memory_bytes;  /* largest footprint; 0: 4 GiB, or a third of what is free */
+    uint32_t repeats;       /* samples a figure; 0: 15 */
     void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
     void *user;
 };
@@ -53,7 +57,7 @@ const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set
                                                uint64_t footprint_bytes, uint64_t row_bytes,
                                                uint64_t page_bytes);
 
-/* All figures as CSV: what,threads,footprint_bytes,row_bytes,page_bytes,median,low,high,unit. */
+/* All figures as CSV: what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit. */
 void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set);
 
 /* A machine file (hwmodels/machine.h) for the host: measured figures with spread as their source,

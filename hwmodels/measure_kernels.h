@@ -10,9 +10,11 @@
 const void *clsa_host_chase(const void *node, uint64_t hops);
 /* Sums `bytes` (a multiple of 512, 64-byte aligned) with the widest loads the processor has. */
 uint64_t clsa_host_read(const void *data, uint64_t bytes);
-/* Sums rows of row_bytes (a multiple of 64) that start at base + offsets[i]. */
+/* Sums rows of row_bytes (a multiple of 64) that start at base + offsets[i]. With `ahead` > 0 the lines
+ * of row i + ahead are prefetched before row i is summed, as the attention kernels do; the last rows
+ * have none. */
 uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
-                           uint64_t row_bytes);
+                          uint64_t row_bytes, size_t ahead);
 /* `rounds` rounds of independent multiply-adds; returns float operations done through *flops. */
 float clsa_host_fma(uint64_t rounds, uint64_t *flops);
 /* The same with bf16 dot products; *flops is 0 where the processor has none. */

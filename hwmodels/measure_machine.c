@@ -56,9 +56,9 @@ static void put_measured(struct writing *w, const char *parameter, const struct 
     char source[160], place[64] = "";
     if (m->footprint_bytes)
         snprintf(place, sizeof place, " over %.4g MiB", (double)m->footprint_bytes / 0x1p20);
-    snprintf(source, sizeof source, "measured: %s%s; %u thread%s; middle half %.4g to %.4g", m->what,
-             place, m->threads, m->threads == 1 ? "" : "s", m->low * scale, m->high * scale);
-    put_number(w, parameter, m->median * scale, unit, source);
+    snprintf(source, sizeof source, "measured: %s%s; %u thread%s; fastest %.4g, median %.4g", m->what,
+             place, m->threads, m->threads == 1 ? "" : "s", m->fastest * scale, m->usual * scale);
+    put_number(w, parameter, m->value * scale, unit, source);
 }
 
 static double system_size(int name, double fallback)
@@ -75,7 +75,7 @@ static double effective_size(struct writing *w, double level_ns, double memory_n
     double size = 0;
     for (size_t i = 0; i < w->set->n_rows; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
-        if (strcmp(m->what, "latency") == 0 && m->page_bytes == HUGE_PAGE && m->median < edge &&
+        if (strcmp(m->what, "latency") == 0 && m->page_bytes == HUGE_PAGE && m->value < edge &&
             (double)m->footprint_bytes > size)
             size = (double)m->footprint_bytes;
     }
@@ -106,7 +106,7 @@ static void put_caches(struct writing *w, double clock_ghz)
         return;
     const uint64_t within_l3 = (uint64_t)(l2 * 3);
     const struct clsa_measured *level = need(w, "latency", 1, within_l3, 0, HUGE_PAGE);
-    const double share = effective_size(w, level->median, far->median, l3);
+    const double share = effective_size(w, level->value, far->value, l3);
     put_number(w, "l3.size", share, "B",
                share < l3 ? "measured: the share that answers faster than memory" : system);
     put_number(w, "l3.ways", system_size(_SC_LEVEL3_CACHE_ASSOC, 16), "-", system);
@@ -128,12 +128,12 @@ static void put_memory(struct writing *w, uint32_t threads)
     char source[160];
     put_measured(w, "core.stream", one, 1, "GB/s");
     snprintf(source, sizeof source,
-             "Little's law on measured figures: %.3g GB/s of 64-byte rows at %.4g ns", rows->median,
-             huge->median);
-    put_number(w, "core.inflight", fmax(1, rows->median * huge->median / 64), "-", source);
+             "Little's law on measured figures: %.3g GB/s of 64-byte rows at %.4g ns", rows->value,
+             huge->value);
+    put_number(w, "core.inflight", fmax(1, rows->value * huge->value / 64), "-", source);
     put_number(w, "dram.size", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), "B",
                "operating system");
-    put_measured(w, "dram.bandwidth", one->median > all->median ? one : all, 1, "GB/s");
+    put_measured(w, "dram.bandwidth", one->value > all->value ? one : all, 1, "GB/s");
     put_number(w, "dram.stream", 1, "-", "dram.bandwidth is what was read, not the pins' peak");
     put_measured(w, "dram.latency", far, 1, "ns");
     put_number(w, "dram.channels", 24, "-", "estimate: twelve DDR5 channels of two halves");
@@ -148,7 +148,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "tlb.page", SMALL_PAGE, "B", "small pages unless the program asks for others");
     snprintf(source, sizeof source, "measured: latency over %.4g MiB with 4 KiB pages less 2 MiB pages",
              (double)small->footprint_bytes / 0x1p20);
-    put_number(w, "tlb.walk", fmax(0, small->median - huge->median), "ns", source);
+    put_number(w, "tlb.walk", fmax(0, small->value - huge->value), "ns", source);
 }
 
 int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
@@ -171,7 +171,7 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
     put_measured(&w, "fork_join", need(&w, "fork_join", 0, 0, 0, 0), 1, "us");
     put_measured(&w, "call.cost", need(&w, "call", 1, 0, 0, 0), 1, "ns");
-    put_caches(&w, clock->median);
+    put_caches(&w, clock->value);
     put_memory(&w, threads);
     if (w.status == CLSA_OK && ferror(out))
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);
