@@ -122,7 +122,8 @@ struct clsa_kernels {
                  const float *sin_table, size_t tokens, size_t heads, size_t d);
 
     /* y = gate / (1 + exp(-gate)) * up. y may be gate or up. gate = -Inf gives NaN (-Inf * 0), as the
-     * formula does. B = (EXP + 4 u) |y| + FLT_MIN (|up| + |gate up|). */
+     * formula does. B = (EXP + 4 u) |y| + FLT_MIN + 2^-148 (1 + |gate|) |up|: the
+     * exponential may round into the subnormals, but neither overflows nor vanishes early. */
     void (*silu_mul)(float *y, ptrdiff_t ldy, const float *gate, ptrdiff_t ldg, const float *up,
                      ptrdiff_t ldu, size_t rows, size_t n);
 

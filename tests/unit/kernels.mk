@@ -1,0 +1,11 @@
+check_PROGRAMS += tests/unit/test_kernels
+TESTS += tests/unit/test_kernels
+tests_unit_test_kernels_SOURCES = tests/unit/test_kernels.c tests/kernels/mutants.c \
+  tests/kernels/mutants.h
+tests_unit_test_kernels_LDADD = libclsa_kernels.a $(CLSA_KERNEL_ARCHIVES) $(CLSA_TEST_LIBS)
+# Benches run on demand: make tests/bench/bench_kernels tests/bench/bench_model, then run them.
+EXTRA_PROGRAMS += tests/bench/bench_kernels tests/bench/bench_model
+tests_bench_bench_kernels_SOURCES = tests/bench/bench.c tests/bench/bench.h tests/bench/bench_kernels.c
+tests_bench_bench_kernels_LDADD = libclsa_kernels.a $(CLSA_KERNEL_ARCHIVES)
+tests_bench_bench_model_SOURCES = tests/bench/bench.c tests/bench/bench.h tests/bench/bench_model.c
+tests_bench_bench_model_LDADD = libclsa_kernels.a $(CLSA_KERNEL_ARCHIVES) $(OPENBLAS_LIBS)
