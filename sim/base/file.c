@@ -194,19 +194,26 @@ char *clsa_path_dir(const char *path)
     return clsa_asprintf("%.*s", (int)(slash - path), path);
 }
 
-/* The i-th folder that a room may live in, in fresh memory; NULL after the last. */
-static char *room_folder(const char *room, size_t i)
+/* The i-th folder that a room may live in, in fresh memory. Returns 1; 0 after the last; CLSA_ENOMEM:
+ * a folder that could not be named must not pass for one that is not there. */
+static int room_folder(const char *room, size_t i, char **folder, struct clsa_err *err)
 {
     const char *list = getenv("CLSA_DATA_PATH");
-    while (list && *list) {
-        const size_t n = strcspn(list, ":");
-        if (n && i-- == 0)
-            return clsa_asprintf("%.*s/%s", (int)n, list, room);
-        list += n + (list[n] == ':');
+    const char *parent = NULL;
+    size_t length = 0;
+    for (; list && *list && !parent; list += length + (list[length] == ':')) {
+        length = strcspn(list, ":");
+        if (length && i-- == 0)
+            parent = list;
     }
-    if (i == 0)
-        return clsa_asprintf("%s/%s", CLSA_SRCDIR, room);
-    return i == 1 ? clsa_asprintf("%s/%s", CLSA_DATADIR, room) : NULL;
+    if (!parent) {
+        if (i > 1)
+            return 0;
+        parent = i == 0 ? CLSA_SRCDIR : CLSA_DATADIR;
+        length = strlen(parent);
+    }
+    *folder = clsa_asprintf("%.*s/%s", (int)length, parent, room);
+    return *folder ? 1 : clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", room);
 }
 
 static bool ends_with(const char *text, const char *suffix)
@@ -217,18 +224,27 @@ static bool ends_with(const char *text, const char *suffix)
 
 char *clsa_data_find(const char *room, const char *name, const char *suffix, struct clsa_err *err)
 {
-    if (clsa_file_exists(name) && (strchr(name, '/') || ends_with(name, suffix)))
-        return clsa_strdup(name);
-    char *folder;
-    for (size_t i = 0; (folder = room_folder(room, i)); i++) {
-        char *path = clsa_asprintf("%s/%s%s", folder, name, ends_with(name, suffix) ? "" : suffix);
+    const char *end = ends_with(name, suffix) ? "" : suffix;
+    char *path = NULL, *folder;
+    int found = 1;
+    if (clsa_file_exists(name) && (strchr(name, '/') || !*end)) {
+        path = clsa_strdup(name);
+        if (!path)
+            clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", name);
+        return path;
+    }
+    for (size_t i = 0; (found = room_folder(room, i, &folder, err)) == 1; i++) {
+        path = clsa_asprintf("%s/%s%s", folder, name, end);
         free(folder);
-        if (path && clsa_file_exists(path))
+        if (!path)
+            clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", name);
+        if (!path || clsa_file_exists(path))
             return path;
         free(path);
     }
-    clsa_fail(err, CLSA_ENOTFOUND, "%s: no such file, and no %s%s in %s", name, name,
-              ends_with(name, suffix) ? "" : suffix, room);
+    if (found == 0)
+        clsa_fail(err, CLSA_ENOTFOUND, "%s: no such file, and no %s%s in %s", name, name, end,
+                  room);
     return NULL;
 }
 
@@ -242,11 +258,11 @@ int clsa_data_list(const char *room, const char *suffix, char ***names, size_t *
 {
     char **list = NULL, *folder;
     size_t n = 0;
-    int status = CLSA_OK;
-    for (size_t i = 0; status == CLSA_OK && (folder = room_folder(room, i)); i++) {
+    int status;
+    for (size_t i = 0; (status = room_folder(room, i, &folder, err)) == 1; i++) {
         DIR *dir = opendir(folder);
         free(folder);
-        for (struct dirent *e; dir && status == CLSA_OK && (e = readdir(dir));) {
+        for (struct dirent *e; dir && status >= 0 && (e = readdir(dir));) {
             if (e->d_name[0] == '.' || !ends_with(e->d_name, suffix))
                 continue;
             char *name = clsa_asprintf("%.*s", (int)(strlen(e->d_name) - strlen(suffix)),
@@ -263,8 +279,10 @@ int clsa_data_list(const char *room, const char *suffix, char ***names, size_t *
         }
         if (dir)
             closedir(dir);
+        if (status < 0)
+            break;
     }
-    if (status) {
+    if (status < 0) {
         for (size_t i = 0; i < n; i++)
             free(list[i]);
         free(list);
