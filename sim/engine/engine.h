@@ -40,6 +40,11 @@ void clsa_engine_destroy(struct clsa_engine *engine);
 /* Forgets all tokens. */
 void clsa_engine_reset(struct clsa_engine *engine);
 
+/* Gives every sequence n tokens that nobody read: caches of seeded random rows. For timing decode at
+ * contexts whose prefill would take too long. Returns 0, CLSA_ERANGE (capacity exceeded) or
+ * CLSA_ENOMEM. */
+int clsa_engine_fill(struct clsa_engine *engine, uint64_t n, uint64_t seed, struct clsa_err *err);
+
 /* Another policy for the steps to come. Index keys belong to a group size: with tokens in the cache only
  * top_k may change. Returns 0, CLSA_EUSAGE, or what clsa_engine_create returns. */
 int clsa_engine_set_policy(struct clsa_engine *engine, uint32_t group, uint32_t top_k,

@@ -4,6 +4,7 @@ libclsa_engine_a_SOURCES = \
   sim/engine/engine.c sim/engine/engine.h \
   sim/engine/eval.c sim/engine/eval.h \
   sim/engine/exec.c sim/engine/exec.h \
+  sim/engine/fill.c \
   sim/engine/noise.c sim/engine/noise.h \
   sim/engine/observer.h \
   sim/engine/sample.c sim/engine/sample.h \
