@@ -18,7 +18,8 @@ bool clsa_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 void *clsa_malloc(size_t count, size_t size);
 void *clsa_calloc(size_t count, size_t size);
 void *clsa_realloc(void *old, size_t count, size_t size);
-/* count * size bytes at an address divisible by `align` (a power of two); free() releases it. */
+/* count * size bytes at an address divisible by `align` (a power of two); free() releases it. Large
+ * blocks are advised to lie in huge pages. */
 void *clsa_aligned(size_t align, size_t count, size_t size);
 char *clsa_strdup(const char *text);
 /* printf into fresh memory; NULL when out of memory. */

@@ -67,6 +67,7 @@ static int read_options(const struct clsa_args *args, struct job *j, struct clsa
     o->per_layer_kv |= clsa_arg_given(args, "per-layer-kv");
     o->kv_dtype = o->index_dtype = kv == 0 ? CLSA_F32 : kv == 1 ? CLSA_BF16 : CLSA_F16;
     j->request.steps = (uint32_t)j->steps;
+    j->request.fill = clsa_arg_given(args, "fill");
     j->request.seed = j->seed;
     return CLSA_OK;
 }
@@ -174,6 +175,7 @@ static const struct clsa_option options[] = {
     {"top-p", "P", "sample from the likeliest tokens that hold P of the mass (default 1)"},
     {"trace", "F", "record a trace"},
     {"predict", "HOST.csv", "predict the same steps on this machine and compare"},
+    {"fill", NULL, "fill the caches with random rows instead of running the prompt, to time decode"},
     {"synthetic", NULL, "random weights: time any geometry without a checkpoint"},
     {"quiet", NULL, "do not show the continuation"},
     CLSA_OPT_KERNELS,

@@ -125,8 +125,14 @@ static int play(const struct clsa_generation_request *request, struct clsa_engin
     struct clsa_rng rng;
     clsa_rng_seed(&rng, request->seed);
     const uint64_t start = clsa_now_ns();
-    int status = clsa_engine_prefill(engine, 0, batch, request->prompt->tokens, request->prompt->n,
+    int status = CLSA_OK;
+    if (request->fill) {
+        memset(logits, 0, batch * vocab * sizeof *logits);
+        status = clsa_engine_fill(engine, request->prompt->n, request->seed, err);
+    } else {
+        status = clsa_engine_prefill(engine, 0, batch, request->prompt->tokens, request->prompt->n,
                                      NULL, batch, logits, err);
+    }
     out->prefill_ns = clsa_now_ns() - start;
     for (uint32_t s = 0; status == CLSA_OK && s < request->steps; s++) {
         for (uint32_t b = 0; status == CLSA_OK && b < batch; b++) {

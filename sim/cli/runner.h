@@ -33,6 +33,7 @@ struct clsa_generation_request {
     struct clsa_model *model;
     struct clsa_engine_options engine; /* capacity and n_seqs are set from prompt and steps */
     const struct clsa_prompt *prompt;
+    bool fill;                         /* random caches instead of running the prompt */
     uint32_t steps;                    /* decode steps after the prompt */
     double temperature, top_p;         /* 0 and 1: greedy */
     uint64_t seed;
