@@ -253,7 +253,8 @@ struct clsa_rows check_rows(struct check_run *r, enum clsa_kernel_dtype dtype, s
     size_t element = dtype == CLSA_KERNEL_F32 ? 4 : dtype == CLSA_KERNEL_MLA_FP8 ? 1 : 2;
     size_t bytes = clsa_kernel_row_bytes(dtype, n), s, h, i;
 
-    x.head_stride_bytes = (ptrdiff_t)(bytes + element * (check_below(r, 2) ? check_below(r, 9) : 0));
+    x.head_stride_bytes =
+        (ptrdiff_t)(bytes + element * (check_below(r, 2) ? check_below(r, 9) : 0));
     x.row_stride_bytes = x.head_stride_bytes * (ptrdiff_t)heads +
                          (ptrdiff_t)(element * (check_below(r, 2) ? check_below(r, 17) : 0));
     x.base = check_input(r, rows * (size_t)x.row_stride_bytes, element);
@@ -312,8 +313,9 @@ double check_dot_bound(const struct check_run *r, enum clsa_kernel_dtype w, doub
 
 size_t check_sizes(const struct check_run *r, const size_t **sizes)
 {
-    static const size_t all[] = {0,  1,  2,  3,  5,   7,   8,   9,   15,  16,  17,  24,   31,   32,
-                                 33, 47, 63, 64, 100, 127, 128, 192, 257, 576, 1000, 1024, 1030, 2560};
+    static const size_t all[] = {0,   1,   2,   3,   5,    7,    8,    9,   15,  16,
+                                 17,  24,  31,  32,  33,   47,   63,   64,  100, 127,
+                                 128, 192, 257, 576, 1000, 1024, 1030, 2560};
 
     *sizes = all;
     return sizeof all / sizeof all[0] - (r->quick ? 4 : 0);
@@ -322,8 +324,7 @@ size_t check_sizes(const struct check_run *r, const size_t **sizes)
 int clsa_check_kernel(const char *kernel, const struct clsa_kernels *subject, uint64_t seed,
                       int quick, struct clsa_check_result *result)
 {
-    struct check_run r = {.k = subject, .result = result,
-                          .rng = seed, .quick = quick};
+    struct check_run r = {.k = subject, .result = result, .rng = seed, .quick = quick};
     size_t i;
 
     for (i = 0; i < KERNELS; i++)
@@ -361,7 +362,8 @@ int clsa_check_run(const struct clsa_check_options *options, const struct clsa_c
             if (options->kernel != NULL && strcmp(options->kernel, kernels[i].name) != 0)
                 continue;
             matched = 1;
-            rc = clsa_check_kernel(kernels[i].name, subject, options->seed, options->quick, &result);
+            rc =
+                clsa_check_kernel(kernels[i].name, subject, options->seed, options->quick, &result);
             if (rc < 0)
                 return -1;
             failed += rc;

@@ -23,11 +23,11 @@ const char *clsa_check_kernel_name(size_t i);
 struct clsa_check_result {
     const char *kernel, *rung;
     uint64_t seed;
-    size_t cases;       /* calls made */
-    size_t values;      /* outputs compared */
-    size_t failures;    /* calls that failed in any way */
-    double worst;       /* largest error / bound met; <= 1 when passed; 0 where results are exact */
-    char message[240];  /* the first failure; "" when passed */
+    size_t cases;      /* calls made */
+    size_t values;     /* outputs compared */
+    size_t failures;   /* calls that failed in any way */
+    double worst;      /* largest error / bound met; <= 1 when passed; 0 where results are exact */
+    char message[240]; /* the first failure; "" when passed */
 };
 
 /* One timing: the median of several runs of one shape, one thread unless threads says more. */
@@ -35,11 +35,11 @@ struct clsa_check_timing {
     const char *kernel, *rung;
     char shape[96];
     int threads;
-    double ns;               /* of a call */
-    double bytes, flops;     /* of a call, from traffic.h */
-    double gbps, gflops;     /* reached */
-    double stream_gbps;      /* streaming read of the same number of threads, same run */
-    double peak_gflops;      /* float32 multiply-add peak of the same rung, same run */
+    double ns;           /* of a call */
+    double bytes, flops; /* of a call, from traffic.h */
+    double gbps, gflops; /* reached */
+    double stream_gbps;  /* streaming read of the same number of threads, same run */
+    double peak_gflops;  /* float32 multiply-add peak of the same rung, same run */
 };
 
 struct clsa_check_sink {
@@ -49,25 +49,25 @@ struct clsa_check_sink {
 };
 
 struct clsa_check_options {
-    const char *kernel;  /* NULL: all */
-    const char *rung;    /* NULL: every rung available here */
+    const char *kernel; /* NULL: all */
+    const char *rung;   /* NULL: every rung available here */
     uint64_t seed;
-    int bench;           /* also time what passed */
-    int quick;           /* fewer random shapes, for unit tests */
+    int bench; /* also time what passed */
+    int quick; /* fewer random shapes, for unit tests */
 };
 
 /* Runs; returns the number of (kernel, rung) that failed, or -1 when the kernel or rung named does
  * not exist (or is not available here), or memory is short. */
 int clsa_check_run(const struct clsa_check_options *options, const struct clsa_check_sink *sink);
 
-/* Holds one kernel of any table (a faulty one, a plugin's) against the reference. Slots of the table
- * that the kernel does not use are not called. Returns 0 when it passed, 1 when it failed, -1 as
- * above. *result is filled unless -1. */
+/* Holds one kernel of any table (a faulty one, a plugin's) against the reference. Slots of the
+ * table that the kernel does not use are not called. Returns 0 when it passed, 1 when it failed, -1
+ * as above. *result is filled unless -1. */
 int clsa_check_kernel(const char *kernel, const struct clsa_kernels *subject, uint64_t seed,
                       int quick, struct clsa_check_result *result);
 
-/* Times one kernel of a table at its standard shapes. stream_gbps and peak_gflops are copied into the
- * timings. Returns 0, or -1 when the kernel is unknown or memory is short. */
+/* Times one kernel of a table at its standard shapes. stream_gbps and peak_gflops are copied into
+ * the timings. Returns 0, or -1 when the kernel is unknown or memory is short. */
 int clsa_check_time(const char *kernel, const struct clsa_kernels *subject, double stream_gbps,
                     double peak_gflops, const struct clsa_check_sink *sink);
 

@@ -6,7 +6,8 @@
 
 #include "kernels/check_run.h"
 
-static const enum clsa_kernel_dtype storage[] = {CLSA_KERNEL_F32, CLSA_KERNEL_BF16, CLSA_KERNEL_F16};
+static const enum clsa_kernel_dtype storage[] = {CLSA_KERNEL_F32, CLSA_KERNEL_BF16,
+                                                 CLSA_KERNEL_F16};
 
 /* One attention problem: tokens of K and V, and heads. */
 struct problem {
@@ -97,8 +98,8 @@ static void judge(struct check_run *r, const struct problem *p, const float *q, 
             /* nothing attended, or nothing above -Inf: zeros */
             want = nan ? (double)NAN : max == -INFINITY ? 0 : want / sum;
             check_value(r, (double)out[h * a->dv + j], want,
-                        max == -INFINITY ? 0 : spread / sum * relative + (double)FLT_MIN, "out", token,
-                        h * a->dv + j);
+                        max == -INFINITY ? 0 : spread / sum * relative + (double)FLT_MIN, "out",
+                        token, h * a->dv + j);
         }
     }
     free(score);
@@ -159,9 +160,9 @@ struct shape {
     size_t q_heads, kv_heads, d;
 };
 static const struct shape shapes[] = {
-    {1, 1, 1},   {2, 1, 3},    {3, 3, 8},   {6, 2, 32},   {4, 2, 17},  {5, 1, 64},   {20, 4, 128},
-    {7, 1, 40},  {12, 2, 128}, {8, 8, 16},  {13, 1, 33},  {24, 8, 128}, {2, 2, 192}, {1, 1, 1024},
-    {100, 1, 24}, {26, 1, 48},
+    {1, 1, 1},    {2, 1, 3},    {3, 3, 8},    {6, 2, 32},  {4, 2, 17},  {5, 1, 64},
+    {20, 4, 128}, {7, 1, 40},   {12, 2, 128}, {8, 8, 16},  {13, 1, 33}, {24, 8, 128},
+    {2, 2, 192},  {1, 1, 1024}, {100, 1, 24}, {26, 1, 48},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -279,7 +280,9 @@ void check_attn_combine(struct check_run *r)
                     spread += weight * fabs((double)parts[i].acc[h * dv + j]);
                 }
                 check_value(r, (double)out[h * dv + j],
-                            nan ? (double)NAN : max == -INFINITY ? 0 : acc / sum,
+                            nan                ? (double)NAN
+                            : max == -INFINITY ? 0
+                                               : acc / sum,
                             max == -INFINITY ? 0
                                              : spread / sum *
                                                        (2 * CLSA_EXP + 4 * CLSA_U * range +
@@ -300,8 +303,8 @@ static void prefill_case(struct check_run *r, const struct shape *s, size_t firs
     float *q, *out, *again;
     struct problem p;
 
-    check_begin(r, "heads=%zu/%zu d=%zu first=%zu queries=%zu window=%zu %s", s->q_heads, s->kv_heads,
-                s->d, first, nq, window, clsa_kernel_dtype_name(dtype));
+    check_begin(r, "heads=%zu/%zu d=%zu first=%zu queries=%zu window=%zu %s", s->q_heads,
+                s->kv_heads, s->d, first, nq, window, clsa_kernel_dtype_name(dtype));
     p = problem(r, tokens, s->q_heads, s->kv_heads, s->d, dtype, 0);
     q = check_input_floats(r, nq, s->q_heads * s->d, &ldq);
     out = check_output_floats(r, nq, s->q_heads * s->d, &ldo);
@@ -322,7 +325,8 @@ static void prefill_case(struct check_run *r, const struct shape *s, size_t firs
     for (i = 0; i < nq && check_ready(r); i++) {
         size_t end = first + i + 1, begin = window > 0 && end > window ? end - window : 0;
 
-        judge(r, &p, q + (ptrdiff_t)i * ldq, out + (ptrdiff_t)i * ldo, NULL, begin, end - begin, 1, i);
+        judge(r, &p, q + (ptrdiff_t)i * ldq, out + (ptrdiff_t)i * ldo, NULL, begin, end - begin, 1,
+              i);
     }
     /* a query alone has the same bits as among others */
     for (i = 0; i < nq; i += split) {
@@ -336,8 +340,8 @@ static void prefill_case(struct check_run *r, const struct shape *s, size_t firs
             float b = again[(ptrdiff_t)i * ld2 + (ptrdiff_t)j];
 
             if (!(a == b || (isnan(a) && isnan(b))))
-                check_fail(r, "out[%zu][%zu] depends on the slicing: %.9g and %.9g", i, j, (double)a,
-                           (double)b);
+                check_fail(r, "out[%zu][%zu] depends on the slicing: %.9g and %.9g", i, j,
+                           (double)a, (double)b);
         }
     check_end(r);
 }
@@ -374,15 +378,16 @@ void check_attn_sparse_prefill(struct check_run *r)
 
     for (c = 0; c < 24 && check_ready(r); c++) {
         const struct shape *s = &shapes[c % SHAPES];
-        size_t nq = check_below(r, 6), tokens = 1 + check_below(r, 400), top = 1 + check_below(r, 200);
+        size_t nq = check_below(r, 6), tokens = 1 + check_below(r, 400),
+               top = 1 + check_below(r, 200);
         enum clsa_kernel_dtype dtype = storage[c % 3];
         ptrdiff_t ldq, ldo, ld_index = (ptrdiff_t)(top + check_below(r, 5));
         int32_t *index, *count;
         struct problem p;
         float *q, *out;
 
-        check_begin(r, "heads=%zu/%zu d=%zu queries=%zu keys<=%zu of %zu %s", s->q_heads, s->kv_heads,
-                    s->d, nq, top, tokens, clsa_kernel_dtype_name(dtype));
+        check_begin(r, "heads=%zu/%zu d=%zu queries=%zu keys<=%zu of %zu %s", s->q_heads,
+                    s->kv_heads, s->d, nq, top, tokens, clsa_kernel_dtype_name(dtype));
         p = problem(r, tokens, s->q_heads, s->kv_heads, s->d, dtype, 0);
         q = check_input_floats(r, nq, s->q_heads * s->d, &ldq);
         out = check_output_floats(r, nq, s->q_heads * s->d, &ldo);

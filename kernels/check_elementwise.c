@@ -1,5 +1,5 @@
-/* Checks of the row-wise kernels. Expected values come from the formulas of kernels.h in double, not
- * from the reference rung, so that the reference is checked too. */
+/* Checks of the row-wise kernels. Expected values come from the formulas of kernels.h in double,
+ * not from the reference rung, so that the reference is checked too. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -7,9 +7,11 @@
 #include "kernels/check_run.h"
 #include "kernels/half.h"
 
-static const enum clsa_kernel_dtype storage[] = {CLSA_KERNEL_F32, CLSA_KERNEL_BF16, CLSA_KERNEL_F16};
+static const enum clsa_kernel_dtype storage[] = {CLSA_KERNEL_F32, CLSA_KERNEL_BF16,
+                                                 CLSA_KERNEL_F16};
 
-/* rows x n of x normalised with weights w, in place or apart; heads > 0 takes the head-norm slot. */
+/* rows x n of x normalised with weights w, in place or apart; heads > 0 takes the head-norm slot.
+ */
 static void norm_case(struct check_run *r, size_t rows, size_t heads, size_t n, int in_place,
                       int special)
 {
@@ -28,7 +30,9 @@ static void norm_case(struct check_run *r, size_t rows, size_t heads, size_t n, 
         return;
     if (special > 0 && rows > 0 && width > 0)
         x[(ptrdiff_t)check_below(r, rows) * ldx + (ptrdiff_t)check_below(r, width)] =
-            special == 1 ? NAN : special == 2 ? INFINITY : 1e-41f;
+            special == 1   ? NAN
+            : special == 2 ? INFINITY
+                           : 1e-41f;
     if (special == 3)
         for (i = 0; i < rows; i++)
             for (j = 0; j < width; j++)
@@ -37,8 +41,8 @@ static void norm_case(struct check_run *r, size_t rows, size_t heads, size_t n, 
         for (i = 0; i < rows; i++)
             memcpy(y + (ptrdiff_t)i * ldy, x + (ptrdiff_t)i * ldx, width * sizeof *x);
     if (heads > 0)
-        r->k->head_norm(y, ldy, in_place ? y : x, in_place ? ldy : ldx, w.base, dtype, rows, heads, n,
-                        eps);
+        r->k->head_norm(y, ldy, in_place ? y : x, in_place ? ldy : ldx, w.base, dtype, rows, heads,
+                        n, eps);
     else
         r->k->rmsnorm(y, ldy, in_place ? y : x, in_place ? ldy : ldx, w.base, dtype, rows, n, eps);
     for (i = 0; i < rows; i++)
@@ -141,8 +145,8 @@ void check_rope(struct check_run *r)
 
 static void silu_case(struct check_run *r, size_t rows, size_t n, int in_place)
 {
-    static const float hard[] = {0.0f,     -0.0f, 88.5f, -88.5f,   -89.5f,    -103.5f, 200.0f,
-                                 -200.0f,  1e-40f, INFINITY, -INFINITY, NAN, 3e-5f, -3e-5f};
+    static const float hard[] = {0.0f,    -0.0f,  88.5f,    -88.5f,    -89.5f, -103.5f, 200.0f,
+                                 -200.0f, 1e-40f, INFINITY, -INFINITY, NAN,    3e-5f,   -3e-5f};
     float *g, *u, *y;
     ptrdiff_t ldg, ldu, ldy;
     size_t i, j;
@@ -172,8 +176,8 @@ static void silu_case(struct check_run *r, size_t rows, size_t n, int in_place)
             double want = gate / (1 + exp(-gate)) * up;
 
             check_value(r, (double)y[(ptrdiff_t)i * ldy + (ptrdiff_t)j], want,
-                        (CLSA_EXP + 4 * CLSA_U) * fabs(want) +
-                            (double)FLT_MIN + 0x1p-148 * (1 + fabs(gate)) * fabs(up),
+                        (CLSA_EXP + 4 * CLSA_U) * fabs(want) + (double)FLT_MIN +
+                            0x1p-148 * (1 + fabs(gate)) * fabs(up),
                         "y", i, j);
         }
     check_end(r);
@@ -361,8 +365,8 @@ void check_to_f32(struct check_run *r)
             return;
         for (i = 0; i < rows; i++)
             for (code = 0; code < (s == 2 ? CLSA_MLA_DV : n); code++) {
-                unsigned char *row = (unsigned char *)(uintptr_t)x.base +
-                                     (ptrdiff_t)i * x.row_stride_bytes;
+                unsigned char *row =
+                    (unsigned char *)(uintptr_t)x.base + (ptrdiff_t)i * x.row_stride_bytes;
                 uint16_t half = (uint16_t)(i * n + code);
 
                 if (s == 2)
@@ -379,8 +383,8 @@ void check_to_f32(struct check_run *r)
     }
 }
 
-/* The nearest value of a type with `bits` significant bits, exponents from low up, ties to even: from
- * the definition, independent of half.h. */
+/* The nearest value of a type with `bits` significant bits, exponents from low up, ties to even:
+ * from the definition, independent of half.h. */
 static double nearest(double x, int bits, int low, double overflow)
 {
     int e;
@@ -430,7 +434,8 @@ void check_from_f32(struct check_run *r)
         for (i = 0; i < rows; i++)
             for (j = 0; j < n; j++) {
                 double value = (double)x[(ptrdiff_t)i * ldx + (ptrdiff_t)j];
-                double want = f16 ? nearest(value, 11, -14, 65536) : nearest(value, 8, -126, 0x1p128);
+                double want =
+                    f16 ? nearest(value, 11, -14, 65536) : nearest(value, 8, -126, 0x1p128);
 
                 check_value(r, check_get(&y, i, 0, j), want, 0, "y", i, j);
             }

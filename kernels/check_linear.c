@@ -6,7 +6,8 @@
 
 #include "kernels/check_run.h"
 
-static const enum clsa_kernel_dtype storage[] = {CLSA_KERNEL_F32, CLSA_KERNEL_BF16, CLSA_KERNEL_F16};
+static const enum clsa_kernel_dtype storage[] = {CLSA_KERNEL_F32, CLSA_KERNEL_BF16,
+                                                 CLSA_KERNEL_F16};
 
 /* x . row (s) of w, and what its bound needs. */
 static double dot(const float *x, const struct clsa_rows *w, size_t s, size_t k, double *sum_xw,
@@ -147,8 +148,8 @@ void check_index_score(struct check_run *r)
     index_case(r, 3, r->quick ? 3001 : 20001, 128, CLSA_KERNEL_BF16, 0);
 }
 
-static void index_heads_case(struct check_run *r, size_t first, size_t count, size_t heads, size_t d,
-                             enum clsa_kernel_dtype dtype, int special)
+static void index_heads_case(struct check_run *r, size_t first, size_t count, size_t heads,
+                             size_t d, enum clsa_kernel_dtype dtype, int special)
 {
     float scale = 0.25f, *q, *w, *out;
     struct clsa_rows keys;
@@ -176,8 +177,8 @@ static void index_heads_case(struct check_run *r, size_t first, size_t count, si
             bound += fabs((double)w[h]) * (check_dot_bound(r, dtype, xw, sx, sw, d) +
                                            check_gamma((double)heads + 2) * xw);
         }
-        check_value(r, (double)out[s], (double)scale * want, (double)scale * bound + (double)FLT_MIN,
-                    "score", 0, s);
+        check_value(r, (double)out[s], (double)scale * want,
+                    (double)scale * bound + (double)FLT_MIN, "score", 0, s);
     }
     check_end(r);
 }
@@ -188,8 +189,8 @@ void check_index_score_heads(struct check_run *r)
     size_t i;
 
     for (i = 0; i < sizeof heads / sizeof heads[0]; i++) {
-        index_heads_case(r, check_below(r, 4), check_below(r, 70), heads[i], 1 + check_below(r, 130),
-                         storage[i % 3], 0);
+        index_heads_case(r, check_below(r, 4), check_below(r, 70), heads[i],
+                         1 + check_below(r, 130), storage[i % 3], 0);
         index_heads_case(r, 0, 1 + check_below(r, 40), heads[i], 128, storage[(i + 1) % 3],
                          (int)(i % 2));
     }
@@ -202,9 +203,10 @@ static int above(float a, float b)
     return isnan(a) ? !isnan(b) : a > b;
 }
 
-/* The definition: positions ascend, and no score left out ranks above one taken, nor equals one taken
- * later than itself. O(n) by way of the least score taken and its last position. */
-static void topk_case(struct check_run *r, const char *kind, const float *values, size_t n, size_t k)
+/* The definition: positions ascend, and no score left out ranks above one taken, nor equals one
+ * taken later than itself. O(n) by way of the least score taken and its last position. */
+static void topk_case(struct check_run *r, const char *kind, const float *values, size_t n,
+                      size_t k)
 {
     size_t want = k < n ? k : n, got, i, next = 0, lowest = 0;
     float *score;
@@ -240,8 +242,7 @@ static void topk_case(struct check_run *r, const char *kind, const float *values
 
         if (next < want && (size_t)out[next] == i)
             next++;
-        else if (above(score[i], least) ||
-                 (!above(least, score[i]) && i < (size_t)out[lowest]))
+        else if (above(score[i], least) || (!above(least, score[i]) && i < (size_t)out[lowest]))
             check_fail(r, "left out position %zu (%.9g), took %d (%.9g)", i, (double)score[i],
                        (int)out[lowest], (double)least);
     }
@@ -252,7 +253,8 @@ enum { RANDOM, SORTED, REVERSED, CONSTANT, FEW_VALUES, RELU, SPECIAL, ALL_NAN, S
 
 static void fill(struct check_run *r, float *x, size_t n, int kind)
 {
-    static const float special[] = {0.0f, -0.0f, NAN, -NAN, INFINITY, -INFINITY, 1e-41f, -1e-41f, 1};
+    static const float special[] = {0.0f,      -0.0f,  NAN,     -NAN, INFINITY,
+                                    -INFINITY, 1e-41f, -1e-41f, 1};
     size_t i;
 
     for (i = 0; i < n; i++)
@@ -289,10 +291,11 @@ static void fill(struct check_run *r, float *x, size_t n, int kind)
 
 void check_topk(struct check_run *r)
 {
-    static const char *const names[KINDS] = {"random", "sorted", "reversed", "constant", "few values",
-                                             "relu", "special", "all NaN", "spikes"};
-    static const size_t lengths[] = {0,   1,   2,    7,    8,    9,     15,    16,    17,    31,
-                                     64,  100, 1000, 4095, 4097, 16384, 20000, 16401, 50001, 131072};
+    static const char *const names[KINDS] = {"random",   "sorted",     "reversed",
+                                             "constant", "few values", "relu",
+                                             "special",  "all NaN",    "spikes"};
+    static const size_t lengths[] = {0,  1,   2,    7,    8,    9,     15,    16,    17,    31,
+                                     64, 100, 1000, 4095, 4097, 16384, 20000, 16401, 50001, 131072};
     size_t count = sizeof lengths / sizeof lengths[0] - (r->quick ? 2 : 0), i;
     float *x = malloc(131072 * sizeof *x);
     int kind;

@@ -12,14 +12,14 @@
 
 /* One kernel under check. */
 struct check_run {
-    const struct clsa_kernels *k;       /* the subject */
+    const struct clsa_kernels *k; /* the subject */
     struct clsa_check_result *result;
     uint64_t rng;
     int quick;
-    int failed;                         /* in the present case */
+    int failed; /* in the present case */
     int out_of_memory;
-    char shape[160];                    /* of the present case */
-    struct check_buffer *buffers;       /* of the present case */
+    char shape[160];              /* of the present case */
+    struct check_buffer *buffers; /* of the present case */
 };
 
 /* Memory with guard zones. Inputs are surrounded by 0xff bytes, which are NaN in every dtype and -1
@@ -32,8 +32,8 @@ struct check_buffer {
 };
 
 uint64_t check_random(struct check_run *r);
-size_t check_below(struct check_run *r, size_t n);        /* uniform in 0 .. n-1, n > 0 */
-double check_uniform(struct check_run *r);                /* in [0, 1) */
+size_t check_below(struct check_run *r, size_t n); /* uniform in 0 .. n-1, n > 0 */
+double check_uniform(struct check_run *r);         /* in [0, 1) */
 float check_normal(struct check_run *r);
 
 /* Begins a case and says its shape (printf); ends it: guards, memory, verdict. A case whose memory

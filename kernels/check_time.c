@@ -1,4 +1,5 @@
-/* Timing of kernels at standard shapes: those of a 4 B model in decode and in blocks of a prefill. */
+/* Timing of kernels at standard shapes: those of a 4 B model in decode and in blocks of a prefill.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,8 @@ static struct clsa_traffic traffic_rmsnorm(void)
 
 static void run_head_norm(struct timing *t)
 {
-    t->k->head_norm(t->y, HEADS * D, t->x, HEADS * D, t->store, CLSA_KERNEL_BF16, 64, HEADS, D, 1e-6f);
+    t->k->head_norm(t->y, HEADS * D, t->x, HEADS * D, t->store, CLSA_KERNEL_BF16, 64, HEADS, D,
+                    1e-6f);
 }
 
 static struct clsa_traffic traffic_head_norm(void)
@@ -173,11 +175,11 @@ static struct clsa_traffic traffic_from_f32(void)
     return clsa_traffic_convert(512, 2560, 4, 2);
 }
 
-static struct clsa_traffic attention(uint64_t queries, uint64_t pairs, uint64_t rows, uint64_t indexed,
-                                     uint64_t row_bytes)
+static struct clsa_traffic attention(uint64_t queries, uint64_t pairs, uint64_t rows,
+                                     uint64_t indexed, uint64_t row_bytes)
 {
-    struct clsa_attn_shape s = {queries, pairs, rows, HEADS, KV_HEADS, D, D, 4, 2 * D, 2 * D, 4,
-                                indexed, 0};
+    struct clsa_attn_shape s = {queries, pairs, rows,  HEADS, KV_HEADS, D, D,
+                                4,       2 * D, 2 * D, 4,     indexed,  0};
 
     if (row_bytes > 0) { /* MLA, 16 heads */
         s.q_heads = 16;
@@ -367,7 +369,8 @@ static int prepare(struct timing *t)
     t->count = get(4 * 4);
     t->scratch = get(clsa_topk_scratch_bytes(131072, PICKED));
     t->part.acc = get((size_t)(HEADS * (D + CLSA_MLA_DV) + 64) * 4);
-    if (!t->store || !t->x || !t->y || !t->z || !t->index || !t->count || !t->scratch || !t->part.acc) {
+    if (!t->store || !t->x || !t->y || !t->z || !t->index || !t->count || !t->scratch ||
+        !t->part.acc) {
         discard(t);
         return -1;
     }
@@ -392,10 +395,19 @@ static int prepare(struct timing *t)
         t->parts[i].sum = t->x + 64 * i + 32;
         t->parts[i].acc = t->x + 8192 + i * HEADS * D;
     }
-    t->attn = (struct clsa_attn){HEADS, KV_HEADS, D, D, 0.0884f,
-                                 {t->store, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D},
-                                 {t->store + KV_HEADS * D, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D}};
-    t->mla = (struct clsa_attn){16, 1, CLSA_MLA_D, CLSA_MLA_DV, 0.0417f,
+    t->attn =
+        (struct clsa_attn){HEADS,
+                           KV_HEADS,
+                           D,
+                           D,
+                           0.0884f,
+                           {t->store, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D},
+                           {t->store + KV_HEADS * D, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D}};
+    t->mla = (struct clsa_attn){16,
+                                1,
+                                CLSA_MLA_D,
+                                CLSA_MLA_DV,
+                                0.0417f,
                                 {t->store, CLSA_KERNEL_BF16, 1152, 1152},
                                 {t->store, CLSA_KERNEL_BF16, 1152, 1152}};
     t->mla_fp8 = t->mla;
@@ -442,8 +454,11 @@ int clsa_check_time(const char *kernel, const struct clsa_kernels *subject, doub
         return -1;
     for (i = 0; i < sizeof measured / sizeof measured[0]; i++) {
         const struct measured *m = &measured[i];
-        struct clsa_check_timing timing = {.kernel = m->kernel, .rung = subject->name, .threads = 1,
-                                           .stream_gbps = stream_gbps, .peak_gflops = peak_gflops};
+        struct clsa_check_timing timing = {.kernel = m->kernel,
+                                           .rung = subject->name,
+                                           .threads = 1,
+                                           .stream_gbps = stream_gbps,
+                                           .peak_gflops = peak_gflops};
         struct clsa_traffic work;
         double seconds;
 

@@ -11,8 +11,9 @@ libclsa_kernels_a_CPPFLAGS = $(AM_CPPFLAGS)
 # One archive per instruction set, from the same sources. -O2 -g and the like of the user come last
 # on the command line, these flags before them.
 clsa_x86_sources = \
-	kernels/x86/attention.c kernels/x86/elementwise.c kernels/x86/linear.c kernels/x86/table.c \
-	kernels/x86/topk.c kernels/x86/vec.h kernels/x86/x86.h
+	kernels/x86/attention.c kernels/x86/attention.h kernels/x86/attention_direct.c \
+	kernels/x86/elementwise.c kernels/x86/linear.c kernels/x86/table.c \
+	kernels/x86/tile.h kernels/x86/topk.c kernels/x86/vec.h kernels/x86/x86.h
 clsa_avx512_cflags = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mpopcnt \
 	-mprefer-vector-width=512
 

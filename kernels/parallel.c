@@ -246,9 +246,9 @@ static void prefill_unit(void *opaque, size_t unit)
         c->kernels->attn_prefill(&a, out, c->ldo, q, c->ldq, c->first + i, queries, c->window);
 }
 
-void clsa_par_attn_prefill(const struct clsa_kernels *kernels, const struct clsa_attn *a, float *out,
-                           ptrdiff_t ldo, const float *q, ptrdiff_t ldq, size_t first, size_t nq,
-                           size_t window)
+void clsa_par_attn_prefill(const struct clsa_kernels *kernels, const struct clsa_attn *a,
+                           float *out, ptrdiff_t ldo, const float *q, ptrdiff_t ldq, size_t first,
+                           size_t nq, size_t window)
 {
     struct prefill_ctx c = {kernels, a, out, q, ldo, ldq, 0, first, nq, window, NULL, NULL};
 

@@ -1,9 +1,10 @@
 /* parallel.h: calls of kernels.h cut into units of work and run under OpenMP.
  *
  * The cuts depend on shapes only, and parts are joined in order, so results have the same bits with
- * any number of threads. The number of threads is OpenMP's (omp_set_num_threads). Called from inside
- * a parallel region everything runs on the calling thread. Memory and aliasing: as in kernels.h.
- * Functions that return int need memory of their own: 0, or -1 when there is none (nothing written).
+ * any number of threads. The number of threads is OpenMP's (omp_set_num_threads). Called from
+ * inside a parallel region everything runs on the calling thread. Memory and aliasing: as in
+ * kernels.h. Functions that return int need memory of their own: 0, or -1 when there is none
+ * (nothing written).
  */
 #ifndef CLSA_KERNELS_PARALLEL_H
 #define CLSA_KERNELS_PARALLEL_H
@@ -11,10 +12,10 @@
 #include "kernels/kernels.h"
 
 enum {
-    CLSA_PAR_SPLIT_KEYS = 256,   /* keys of one unit of decode attention, at least */
-    CLSA_PAR_SPLITS_MAX = 64,    /* more keys make longer units, so that joining stays cheap */
-    CLSA_PAR_QUERY_BLOCK = 32,   /* queries of one unit of prefill attention */
-    CLSA_PAR_INDEX_KEYS = 1024   /* keys of one unit of index scores */
+    CLSA_PAR_SPLIT_KEYS = 256, /* keys of one unit of decode attention, at least */
+    CLSA_PAR_SPLITS_MAX = 64,  /* more keys make longer units, so that joining stays cheap */
+    CLSA_PAR_QUERY_BLOCK = 32, /* queries of one unit of prefill attention */
+    CLSA_PAR_INDEX_KEYS = 1024 /* keys of one unit of index scores */
 };
 
 /* Runs body(ctx, unit) for every unit in 0 .. units-1, in any order and on any thread. */
@@ -50,9 +51,9 @@ int clsa_par_attn(const struct clsa_kernels *kernels, const struct clsa_par_attn
                   size_t jobs_count);
 
 /* attn_prefill and attn_sparse_prefill over blocks of queries and single K/V heads. */
-void clsa_par_attn_prefill(const struct clsa_kernels *kernels, const struct clsa_attn *a, float *out,
-                           ptrdiff_t ldo, const float *q, ptrdiff_t ldq, size_t first, size_t nq,
-                           size_t window);
+void clsa_par_attn_prefill(const struct clsa_kernels *kernels, const struct clsa_attn *a,
+                           float *out, ptrdiff_t ldo, const float *q, ptrdiff_t ldq, size_t first,
+                           size_t nq, size_t window);
 void clsa_par_attn_sparse_prefill(const struct clsa_kernels *kernels, const struct clsa_attn *a,
                                   float *out, ptrdiff_t ldo, const float *q, ptrdiff_t ldq,
                                   size_t nq, const int32_t *index, ptrdiff_t ld_index,

@@ -88,7 +88,7 @@ int clsa_probe_stream(enum clsa_rung rung, int threads, double *gbps)
 
     if (memory == NULL)
         return -1;
-    /* each thread touches its own part first, so that pages lie near it */
+        /* each thread touches its own part first, so that pages lie near it */
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++)
         memset(memory + (size_t)t * stream_bytes, t + 1, stream_bytes);

@@ -32,7 +32,8 @@ const struct clsa_kernels *clsa_kernels_get(enum clsa_rung rung)
     case CLSA_RUNG_REF:
         return &clsa_kernels_ref;
 #ifdef CLSA_KERNELS_X86
-    /* __builtin_cpu_supports asks cpuid and, for the vector states, whether the system saves them. */
+    /* __builtin_cpu_supports asks cpuid and, for the vector states, whether the system saves them.
+     */
     case CLSA_RUNG_AVX2:
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
             return &clsa_kernels_avx2;

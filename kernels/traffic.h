@@ -1,9 +1,9 @@
 /* traffic.h: the work of a call of each kernel, from its shape alone.
  *
  * flops: a multiply-add counts 2; every other addition, multiplication, division, comparison,
- * square root or exponential counts 1. bytes_read and bytes_written are what the call must move when
- * nothing is cached before it: every operand once, each distinct row once. How often a real machine
- * moves them is the replay's business, not this header's.
+ * square root or exponential counts 1. bytes_read and bytes_written are what the call must move
+ * when nothing is cached before it: every operand once, each distinct row once. How often a real
+ * machine moves them is the replay's business, not this header's.
  *
  * Element sizes are arguments (in bytes), so that the same shapes price an engine in float32 and a
  * GPU in bfloat16. Pure functions; products of shapes are the caller's to have checked against
@@ -29,7 +29,8 @@ struct clsa_traffic clsa_traffic_head_norm(uint64_t tokens, uint64_t heads, uint
                                            uint64_t x_bytes, uint64_t w_bytes, uint64_t y_bytes);
 
 /* rope in place: 6 flops a pair; tables of 2 * d/2 float32 a token. */
-struct clsa_traffic clsa_traffic_rope(uint64_t tokens, uint64_t heads, uint64_t d, uint64_t x_bytes);
+struct clsa_traffic clsa_traffic_rope(uint64_t tokens, uint64_t heads, uint64_t d,
+                                      uint64_t x_bytes);
 
 /* silu(gate) * up: 5 flops a value (exp, add, divide, 2 multiplies: negation is free). */
 struct clsa_traffic clsa_traffic_silu_mul(uint64_t rows, uint64_t n, uint64_t x_bytes,
@@ -54,9 +55,9 @@ struct clsa_traffic clsa_traffic_convert(uint64_t rows, uint64_t n, uint64_t fro
                                          uint64_t to_bytes);
 
 /* One attention over one sequence. `pairs` is the number of (query, key) pairs attended and
- * `rows` the number of distinct K (and V) rows touched: see the helpers below. Row bytes are those of
- * one K/V head. kv_same: V is the first dv values of the K row (MLA): it is read once. A pair and
- * head costs 2 d (scores) + 4 (scale, max, subtract, exp) + 1 (sum) + 2 dv (values). */
+ * `rows` the number of distinct K (and V) rows touched: see the helpers below. Row bytes are those
+ * of one K/V head. kv_same: V is the first dv values of the K row (MLA): it is read once. A pair
+ * and head costs 2 d (scores) + 4 (scale, max, subtract, exp) + 1 (sum) + 2 dv (values). */
 struct clsa_attn_shape {
     uint64_t queries, pairs, rows;
     uint64_t q_heads, kv_heads, d, dv;

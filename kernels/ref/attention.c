@@ -16,8 +16,8 @@ static double score_of(const struct clsa_attn *a, const float *q, size_t s, size
     return clsa_ref_dot(q, row, a->d) * (double)a->scale;
 }
 
-/* One query head over one run of keys. acc [dv], unnormalised. Scores are computed twice rather than
- * stored: the reference needs no memory, and its time is not its point. */
+/* One query head over one run of keys. acc [dv], unnormalised. Scores are computed twice rather
+ * than stored: the reference needs no memory, and its time is not its point. */
 static void head(const struct clsa_attn *a, const float *q, size_t q_head, const int32_t *index,
                  size_t first, size_t count, double *max, double *sum, double *acc)
 {
@@ -145,6 +145,6 @@ void clsa_ref_attn_sparse_prefill(const struct clsa_attn *a, float *out, ptrdiff
     size_t i;
 
     for (i = 0; i < nq; i++)
-        query(a, out + (ptrdiff_t)i * ldo, q + (ptrdiff_t)i * ldq, index + (ptrdiff_t)i * ld_index, 0,
-              (size_t)count[i]);
+        query(a, out + (ptrdiff_t)i * ldo, q + (ptrdiff_t)i * ldq, index + (ptrdiff_t)i * ld_index,
+              0, (size_t)count[i]);
 }

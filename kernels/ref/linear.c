@@ -7,8 +7,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-void clsa_ref_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
-                   size_t m, size_t n, size_t k)
+void clsa_ref_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
+                   const struct clsa_rows *w, size_t m, size_t n, size_t k)
 {
     double row[CLSA_REF_RUN], sum[ROWS];
     size_t first, i, j, l;
@@ -24,7 +24,8 @@ void clsa_ref_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const
 
                 clsa_ref_row(row, w, j, 0, l, run);
                 for (i = 0; i < rows; i++)
-                    sum[i] += clsa_ref_dot(x + (ptrdiff_t)(first + i) * ldx + (ptrdiff_t)l, row, run);
+                    sum[i] +=
+                        clsa_ref_dot(x + (ptrdiff_t)(first + i) * ldx + (ptrdiff_t)l, row, run);
             }
             for (i = 0; i < rows; i++)
                 y[(ptrdiff_t)(first + i) * ldy + (ptrdiff_t)j] = (float)sum[i];

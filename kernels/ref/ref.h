@@ -1,5 +1,6 @@
 /* ref.h: the reference rung, the specification of kernels.h in plain C with float64 accumulation.
- * Each function's contract is the one of its slot in struct clsa_kernels. Private to kernels/ref. */
+ * Each function's contract is the one of its slot in struct clsa_kernels. Private to kernels/ref.
+ */
 #ifndef CLSA_KERNELS_REF_H
 #define CLSA_KERNELS_REF_H
 
@@ -28,8 +29,8 @@ void clsa_ref_softmax(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, si
 void clsa_ref_embed(float *y, ptrdiff_t ldy, const struct clsa_rows *table, const int32_t *ids,
                     size_t rows, size_t n);
 void clsa_ref_add(float *y, const float *a, const float *b, size_t n);
-void clsa_ref_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
-                   size_t m, size_t n, size_t k);
+void clsa_ref_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
+                   const struct clsa_rows *w, size_t m, size_t n, size_t k);
 void clsa_ref_to_f32(float *dst, ptrdiff_t ld, const struct clsa_rows *src, size_t rows, size_t n);
 void clsa_ref_from_f32(void *dst, ptrdiff_t dst_stride_bytes, enum clsa_kernel_dtype dtype,
                        const float *src, ptrdiff_t ld, size_t rows, size_t n);

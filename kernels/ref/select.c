@@ -21,7 +21,8 @@ static int descending(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* Sort all keys; the k-th is the threshold; everything above it is taken, and of the ties the first. */
+/* Sort all keys; the k-th is the threshold; everything above it is taken, and of the ties the
+ * first. */
 size_t clsa_ref_topk(int32_t *out, const float *score, size_t n, size_t k, void *scratch)
 {
     uint32_t *key = scratch, threshold;

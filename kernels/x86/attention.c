@@ -1,24 +1,23 @@
-/* Attention over blocks of keys, the softmax online: a running maximum, sum and unnormalised output a
- * query row. With many query rows a block's K and V rows are widened to float32 once, in a scratch
- * that stays in L1, and meet all of them. With few (decode of grouped queries in bfloat16: "direct")
- * rows are used where they lie, widened in registers. While one block is worked on, the rows of the
- * next are prefetched: gathers are bound by how many lines are in flight, not by arithmetic. */
-#include "kernels/x86/tile.h"
+/* Attention over blocks of keys, the softmax online: a running maximum, sum and unnormalised output
+ * a query row. With many query rows a block's K and V rows are widened to float32 once, in a
+ * scratch that stays in L1, and meet all of them. With few (decode of grouped queries in bfloat16:
+ * "direct") rows are used where they lie, widened in registers. While one block is worked on, the
+ * rows of the next are prefetched: gathers are bound by how many lines are in flight, not by
+ * arithmetic. */
+#include "kernels/x86/attention.h"
 
 #include <math.h>
 
 enum {
-    BLOCK_FLOATS = 8192,  /* K block and V block: 32 KiB each */
-    BLOCK_KEYS = 64,      /* at most; a multiple of 16 */
-    ROWS = 96,            /* query rows named at a time */
-    SCORE_ROWS = 24,      /* query rows whose scores are held at a time */
+    BLOCK_FLOATS = 8192, /* K block and V block: 32 KiB each */
+    ROWS = 96,           /* query rows named at a time */
+    SCORE_ROWS = 24,     /* query rows whose scores are held at a time */
 #if defined(__AVX512F__)
     VALUE_ROWS = 6,
 #else
     VALUE_ROWS = 3,
 #endif
-    VALUE_VECTORS = 4,
-    LINE = 64
+    VALUE_VECTORS = 4
 };
 
 static size_t least(size_t a, size_t b)
@@ -50,20 +49,10 @@ struct query_rows {
     size_t low[ROWS], high[ROWS];
 };
 
-/* The keys of a run: ordinal i is position index[i], or first + i. */
-struct key_run {
-    const struct clsa_attn *a;
-    const int32_t *index;
-    size_t first;
-    size_t end;  /* ordinals below this exist */
-    int same;    /* V rows are the first dv values of the K rows */
-    size_t k_bytes, v_bytes;
-};
-
 struct key_block {
     _Alignas(64) float k[BLOCK_FLOATS];
     _Alignas(64) float v[BLOCK_FLOATS];
-    size_t d, dv;   /* pitches */
+    size_t d, dv; /* pitches */
     const float *values;
     size_t value_pitch;
 };
@@ -79,15 +68,6 @@ static struct key_run run_of(const struct clsa_attn *a, const int32_t *index, si
     r.k_bytes = clsa_kernel_row_bytes(a->k.dtype, a->d);
     r.v_bytes = clsa_kernel_row_bytes(a->v.dtype, a->dv);
     return r;
-}
-
-CLSA_INLINE const char *row_at(const struct clsa_rows *rows, const struct key_run *r, size_t i,
-                               size_t head)
-{
-    size_t s = r->index != NULL ? (size_t)r->index[i] : r->first + i;
-
-    return (const char *)rows->base + (ptrdiff_t)s * rows->row_stride_bytes +
-           (ptrdiff_t)head * rows->head_stride_bytes;
 }
 
 CLSA_INLINE void prefetch_row(const char *row, size_t bytes)
@@ -141,8 +121,8 @@ static void load_block(struct key_block *b, const struct key_run *r, size_t head
     b->value_pitch = b->dv;
 }
 
-/* acc[r] += sum over keys of p[r][t] * v[t], t ascending: one chain an element, so that how rows are
- * grouped does not show. `rows` and `vectors` are compile-time constants. */
+/* acc[r] += sum over keys of p[r][t] * v[t], t ascending: one chain an element, so that how rows
+ * are grouped does not show. `rows` and `vectors` are compile-time constants. */
 CLSA_INLINE void value_tile(float *const *acc, const float *p, const float *v, size_t pitch,
                             size_t begin, size_t end, size_t at, size_t tail, const int rows,
                             const int vectors)
@@ -226,9 +206,7 @@ static void values(float *const *acc, const float *p, const struct key_block *b,
     }
 }
 
-/* One row's scores of a block to weights: scaled, the maximum raised, sum and acc brought to it.
- * Ordinals outside [begin, end) of the block get weight 0 without being looked at. */
-static void weigh(float *s, size_t keys, size_t begin, size_t end, float scale, float *max,
+void clsa_x_weigh(float *s, size_t keys, size_t begin, size_t end, float scale, float *max,
                   float *sum, float *acc, size_t dv)
 {
     vf factor = vf_set1(scale), top = vf_set1(*max), total = vf_zero(), shift;
@@ -292,8 +270,8 @@ static void attend(const struct query_rows *rows, const struct clsa_attn *a,
             from[i] = low > begin ? least(low - begin, keys) : 0;
             to[i] = high > begin ? least(high - begin, keys) : 0;
             if (from[i] < to[i])
-                weigh(score + i * BLOCK_KEYS, keys, from[i], to[i], a->scale, rows->max[r + i],
-                      rows->sum[r + i], rows->acc[r + i], a->dv);
+                clsa_x_weigh(score + i * BLOCK_KEYS, keys, from[i], to[i], a->scale,
+                             rows->max[r + i], rows->sum[r + i], rows->acc[r + i], a->dv);
         }
         fetch(next, share);
         for (i = 0; i < count; i += width) { /* rows of one range together */
@@ -319,195 +297,8 @@ static void clear(struct query_rows *rows, size_t dv)
     }
 }
 
-/* Decode in bfloat16 with few query heads a K/V head. */
-enum {
-    DIRECT_GROUP = 12,
-    DIRECT_FLOATS = 8192, /* q of all heads in the order of pairs */
-#if defined(__AVX512F__)
-    DIRECT_VALUE_ROWS = 5,
-#else
-    DIRECT_VALUE_ROWS = 2,
-#endif
-};
-
-static int is_direct(const struct clsa_attn *a)
-{
-    return a->k.dtype == CLSA_KERNEL_BF16 && a->v.dtype == CLSA_KERNEL_BF16 && a->d % PAIR == 0 &&
-           a->dv % PAIR == 0 && a->d <= CLSA_X_RUN && a->q_heads <= DIRECT_GROUP * a->kv_heads &&
-           a->q_heads * a->d <= DIRECT_FLOATS;
-}
-
-/* value_tile on rows where they lie: 2 pairs of vectors of each V row, acc in the order of pairs. */
-CLSA_INLINE void direct_values(float *const *acc, const float *p, const char *const *v, size_t keys,
-                               size_t dv, const int rows, const char *const *next)
-{
-    size_t at, t;
-    int r, c;
-
-    for (at = 0; at < dv; at += 2 * PAIR) {
-        const int wide = dv - at >= 2 * PAIR;
-        vf sum[DIRECT_VALUE_ROWS][4];
-
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            CLSA_UNROLL
-            for (c = 0; c < 4; c++)
-                sum[r][c] = c < 2 || wide ? vf_load(acc[r] + at + (size_t)c * VF_N) : vf_zero();
-        }
-        for (t = 0; t < keys; t++) {
-            vf value[4];
-
-            vf_load_pair(v[t] + 2 * at, &value[0], &value[1]);
-            if (wide) {
-                vf_load_pair(v[t] + 2 * (at + PAIR), &value[2], &value[3]);
-            } else {
-                value[2] = value[3] = vf_zero();
-            }
-            if (next != NULL) {
-                _mm_prefetch(next[t] + 2 * at, _MM_HINT_T0);
-                if (4 * PAIR > LINE)
-                    _mm_prefetch(next[t] + 2 * at + LINE, _MM_HINT_T0);
-            }
-            CLSA_UNROLL
-            for (r = 0; r < rows; r++) {
-                vf weight = vf_set1(p[(size_t)r * BLOCK_KEYS + t]);
-
-                CLSA_UNROLL
-                for (c = 0; c < 4; c++)
-                    sum[r][c] = vf_fma(weight, value[c], sum[r][c]);
-            }
-        }
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            CLSA_UNROLL
-            for (c = 0; c < 4; c++)
-                if (c < 2 || wide)
-                    vf_store(acc[r] + at + (size_t)c * VF_N, sum[r][c]);
-        }
-    }
-}
-
-static void direct_values_rows(float *const *acc, const float *p, const char *const *v, size_t keys,
-                               size_t dv, size_t rows, const char *const *next)
-{
-    switch (rows) {
-    case 1:
-        direct_values(acc, p, v, keys, dv, 1, next);
-        break;
-#if defined(__AVX512F__)
-    case 3:
-        direct_values(acc, p, v, keys, dv, 3, next);
-        break;
-    case 4:
-        direct_values(acc, p, v, keys, dv, 4, next);
-        break;
-    case 5:
-        direct_values(acc, p, v, keys, dv, 5, next);
-        break;
-#endif
-    default:
-        direct_values(acc, p, v, keys, dv, 2, next);
-        break;
-    }
-}
-
-/* acc back from the order of pairs, in place. */
-static void unsplit(float *acc, size_t n)
-{
-    size_t i;
-
-    for (i = 0; i < n; i += PAIR) {
-        vf a, b;
-
-        vf_join(vf_load(acc + i), vf_load(acc + i + VF_N), &a, &b);
-        vf_store(acc + i, a);
-        vf_store(acc + i + VF_N, b);
-    }
-}
-
-/* Rows of a block's keys for one head; places beyond the last repeat it, so that tiles of four and
- * prefetches have somewhere to look. */
-struct row_list {
-    const char *k[BLOCK_KEYS], *v[BLOCK_KEYS];
-    size_t count;
-};
-
-static void list_rows(struct row_list *l, const struct key_run *run, size_t head, size_t begin,
-                      size_t keys)
-{
-    size_t i;
-
-    l->count = keys;
-    for (i = 0; i < keys; i++) {
-        l->k[i] = row_at(&run->a->k, run, begin + i, head);
-        l->v[i] = row_at(&run->a->v, run, begin + i, head);
-    }
-    for (; keys > 0 && i < BLOCK_KEYS; i++) {
-        l->k[i] = l->k[keys - 1];
-        l->v[i] = l->v[keys - 1];
-    }
-}
-
-/* One K/V head against one block; q[i], acc, max and sum are those of its `group` query heads. */
-static void direct_head(const struct clsa_attn *a, const struct row_list *rows,
-                        const struct row_list *next, const float *const *q, float *const *acc,
-                        float *max, float *sum, size_t group)
-{
-    _Alignas(64) float score[DIRECT_GROUP * BLOCK_KEYS];
-    size_t g, i, t, strip, at;
-    __m128 dots[PAIR_ROWS];
-
-    for (g = 0; g < group; g += strip) {
-        strip = least(PAIR_ROWS, group - g);
-        for (t = 0; t < rows->count; t += TILE_COLS) {
-            pair_tile_rows(dots, q + g, rows->k + t, a->d, strip);
-            for (i = 0; i < strip; i++)
-                _mm_store_ps(score + (g + i) * BLOCK_KEYS + t, dots[i]);
-            for (i = 0; g == 0 && next->count > 0 && i < TILE_COLS; i++)
-                for (at = 0; at < 2 * a->d; at += LINE)
-                    _mm_prefetch(next->k[t + i] + at, _MM_HINT_T0);
-        }
-    }
-    for (i = 0; i < group; i++)
-        weigh(score + i * BLOCK_KEYS, rows->count, 0, rows->count, a->scale, max + i, sum + i, acc[i],
-              a->dv);
-    for (g = 0; g < group; g += strip) {
-        strip = least(DIRECT_VALUE_ROWS, group - g);
-        direct_values_rows(acc + g, score + g * BLOCK_KEYS, rows->v, rows->count, a->dv, strip,
-                           g == 0 && next->count > 0 ? next->v : NULL);
-    }
-}
-
-static void part_direct(const struct clsa_attn *a, const float *q, const struct key_run *run,
-                        const struct clsa_attn_part *out)
-{
-    _Alignas(64) float split[DIRECT_FLOATS];
-    struct row_list now, next;
-    const float *rows[DIRECT_GROUP];
-    float *acc[DIRECT_GROUP];
-    size_t group = a->q_heads / a->kv_heads, count = run->end, begin, head, h, i;
-
-    for (h = 0; h < a->q_heads; h++)
-        split_row(split + h * a->d, q + h * a->d, a->d);
-    for (begin = 0; begin < count; begin += BLOCK_KEYS) {
-        for (head = 0; head < a->kv_heads; head++) {
-            size_t keys = least(BLOCK_KEYS, count - begin), ahead = begin + BLOCK_KEYS;
-
-            list_rows(&now, run, head, begin, keys);
-            list_rows(&next, run, head, ahead, ahead < count ? least(BLOCK_KEYS, count - ahead) : 0);
-            for (i = 0; i < group; i++) {
-                rows[i] = split + (head * group + i) * a->d;
-                acc[i] = out->acc + (head * group + i) * a->dv;
-            }
-            direct_head(a, &now, &next, rows, acc, out->max + head * group, out->sum + head * group,
-                        group);
-        }
-    }
-    unsplit(out->acc, a->q_heads * a->dv);
-}
-
-/* One query token, every head. Heads inside, blocks outside: a token's K and V rows of all heads lie
- * together and are fetched together. */
+/* One query token, every head. Heads inside, blocks outside: a token's K and V rows of all heads
+ * lie together and are fetched together. */
 static void part(const struct clsa_attn *a, const float *q, const int32_t *index, size_t first,
                  size_t count, const struct clsa_attn_part *out)
 {
@@ -522,8 +313,8 @@ static void part(const struct clsa_attn *a, const float *q, const int32_t *index
         out->sum[i] = 0;
     }
     memset(out->acc, 0, a->q_heads * a->dv * sizeof *out->acc);
-    if (is_direct(a)) {
-        part_direct(a, q, &run, out);
+    if (clsa_x_is_direct(a)) {
+        clsa_x_part_direct(a, q, &run, out);
         return;
     }
     for (begin = 0; begin < count; begin += step) {
@@ -587,10 +378,10 @@ void clsa_x_attn_combine(float *out, const struct clsa_attn_part *parts, size_t 
             for (j = 0; j + VF_N <= dv; j += VF_N)
                 vf_store(row + j, vf_fma(vf_set1(weight), vf_load(acc + j), vf_load(row + j)));
             if (j < dv)
-                vf_store_n(row + j,
-                           vf_fma(vf_set1(weight), vf_load_n(acc + j, dv - j),
-                                  vf_load_n(row + j, dv - j)),
-                           dv - j);
+                vf_store_n(
+                    row + j,
+                    vf_fma(vf_set1(weight), vf_load_n(acc + j, dv - j), vf_load_n(row + j, dv - j)),
+                    dv - j);
         }
         for (j = 0; j < dv; j++)
             row[j] /= sum;

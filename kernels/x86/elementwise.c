@@ -235,8 +235,8 @@ void clsa_x_to_f32(float *dst, ptrdiff_t ld, const struct clsa_rows *src, size_t
 
     for (r = 0; r < rows; r++)
         clsa_x_row_to_f32(dst + (ptrdiff_t)r * ld,
-                          (const char *)src->base + (ptrdiff_t)r * src->row_stride_bytes, src->dtype,
-                          n, n);
+                          (const char *)src->base + (ptrdiff_t)r * src->row_stride_bytes,
+                          src->dtype, n, n);
 }
 
 void clsa_x_from_f32(void *dst, ptrdiff_t dst_stride_bytes, enum clsa_kernel_dtype dtype,

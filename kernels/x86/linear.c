@@ -1,10 +1,11 @@
 /* Products with rows of weights or keys. Lanes run over k, so a weight is read in its stored order
- * and every output is one dot product with one order of additions, whatever the shape of the call. */
+ * and every output is one dot product with one order of additions, whatever the shape of the call.
+ */
 #include "kernels/x86/tile.h"
 
 enum {
-    PANEL_ROWS = 48,  /* rows of W packed at a time: 48 x 1024 x 4 B stay in L2 */
-    BLOCK_ROWS = 192, /* rows of x packed at a time; a multiple of TILE_ROWS */
+    PANEL_ROWS = 48,              /* rows of W packed at a time: 48 x 1024 x 4 B stay in L2 */
+    BLOCK_ROWS = 192,             /* rows of x packed at a time; a multiple of TILE_ROWS */
     PACK_FROM = 2 * PAIR_ROWS + 1 /* with fewer rows of x, W is widened in registers instead */
 };
 
@@ -17,10 +18,10 @@ struct tile {
     float *y;
     ptrdiff_t ldy;
     const float *const *x;
-    size_t from;              /* the run of k: x begins here, w points here */
+    size_t from; /* the run of k: x begins here, w points here */
     size_t length;
     const char *w[TILE_COLS];
-    size_t cols;              /* columns stored */
+    size_t cols; /* columns stored */
     int add;
 };
 
@@ -81,7 +82,8 @@ CLSA_INLINE void tile_run(const struct tile *t, const int rows, const enum clsa_
     }
     CLSA_UNROLL
     for (r = 0; r < rows; r++)
-        put4(t->y + r * t->ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), t->cols, t->add);
+        put4(t->y + r * t->ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), t->cols,
+             t->add);
 }
 
 CLSA_INLINE void tile_rows(const struct tile *t, size_t rows, const enum clsa_kernel_dtype dtype)
@@ -130,8 +132,8 @@ static size_t point(const char **w, const char *base, ptrdiff_t stride, size_t j
     return least(TILE_COLS, n - j);
 }
 
-/* One run of k, columns in the outer loop, so that with few rows W passes once. w points at the run's
- * first value of row 0. */
+/* One run of k, columns in the outer loop, so that with few rows W passes once. w points at the
+ * run's first value of row 0. */
 static void natural(float *y, ptrdiff_t ldy, const float *const *x, const char *w, ptrdiff_t stride,
                     enum clsa_kernel_dtype dtype, size_t m, size_t n, size_t from, size_t length)
 {
@@ -292,8 +294,8 @@ static void packed_tile(float *y, ptrdiff_t ldy, const float *x, const float *w,
 
 /* Many rows of x: they are packed once a run, and a panel of W, packed into L2, meets every tile of
  * rows, each of which stays in L1 while the panel passes. */
-static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
-                   size_t m, size_t n, size_t from, size_t length)
+static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
+                   const struct clsa_rows *w, size_t m, size_t n, size_t from, size_t length)
 {
     _Alignas(64) float block[BLOCK_ROWS * CLSA_X_RUN];
     _Alignas(64) float panel[PANEL_ROWS * CLSA_X_RUN];
@@ -365,8 +367,8 @@ enum { INDEX_KEYS = 192, INDEX_HEADS = 48 };
 
 /* ReLU, weight and sum over heads, in the order of the heads. */
 void clsa_x_index_score_heads(float *out, const float *q, const float *w,
-                              const struct clsa_rows *keys, size_t first, size_t count, size_t heads,
-                              size_t d, float scale)
+                              const struct clsa_rows *keys, size_t first, size_t count,
+                              size_t heads, size_t d, float scale)
 {
     float dots[INDEX_HEADS * INDEX_KEYS], total[INDEX_KEYS];
     struct clsa_rows run = *keys;

@@ -1,6 +1,6 @@
-/* Products in bfloat16: the float32 operand is rounded to bfloat16 and pairs are multiplied and added
- * by vdpbf16ps (archive avx512bf16 only). As in linear.c lanes run over k and the order of additions
- * depends on k alone. Weights of other types go the float32 way. */
+/* Products in bfloat16: the float32 operand is rounded to bfloat16 and pairs are multiplied and
+ * added by vdpbf16ps (archive avx512bf16 only). As in linear.c lanes run over k and the order of
+ * additions depends on k alone. Weights of other types go the float32 way. */
 #include "kernels/x86/x86.h"
 
 #include "kernels/half.h"
@@ -8,10 +8,10 @@
 enum {
     TILE_ROWS = 6,
     TILE_COLS = 4,
-    PAIR = 32,        /* bfloat16 values of a register */
-    ROWS = 96,        /* rows of x rounded at a time: 96 x 1024 x 2 B */
+    PAIR = 32, /* bfloat16 values of a register */
+    ROWS = 96, /* rows of x rounded at a time: 96 x 1024 x 2 B */
     PITCH = CLSA_X_RUN + PAIR,
-    PANEL_COLS = 64   /* columns of W that pass while the rows stay in L2 */
+    PANEL_COLS = 64 /* columns of W that pass while the rows stay in L2 */
 };
 
 struct tile {
@@ -134,8 +134,7 @@ void clsa_x_gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
         count = least(ROWS, m - i);
         for (from = 0; from < k; from += CLSA_X_RUN) {
             const char *base = (const char *)w->base + 2 * from;
-            struct tile t = {NULL, ldy, NULL, {NULL},
-                             least(k - from, CLSA_X_RUN), 0, from > 0};
+            struct tile t = {NULL, ldy, NULL, {NULL}, least(k - from, CLSA_X_RUN), 0, from > 0};
 
             for (r = 0; r < count; r++)
                 round_row(rounded + r * PITCH, x + (ptrdiff_t)(i + r) * ldx + (ptrdiff_t)from,

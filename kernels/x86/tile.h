@@ -1,10 +1,10 @@
 /* tile.h: the inner products that linear.c and attention.c share. A tile is a few rows of x against
- * four rows of w; every sum is one chain of lanes over k, joined by vf_sum4, so that its bits depend
- * on its own two rows only.
+ * four rows of w; every sum is one chain of lanes over k, joined by vf_sum4, so that its bits
+ * depend on its own two rows only.
  *
  * Order of a chain: float32 and float16 rows in memory order, VF_N values a step. bfloat16 rows in
- * pairs: a step takes 2 VF_N values, first those at even places, then those at odd places. x is laid
- * out for the second kind by clsa_x_split_row. */
+ * pairs: a step takes 2 VF_N values, first those at even places, then those at odd places. x is
+ * laid out for the second kind by clsa_x_split_row. */
 #ifndef CLSA_KERNELS_TILE_H
 #define CLSA_KERNELS_TILE_H
 
@@ -22,8 +22,8 @@ enum {
     PAIR = 2 * VF_N
 };
 
-/* x in the order of pairs: of each 2 VF_N values those at even places, then those at odd places; n is
- * padded with zeros to a multiple of PAIR. */
+/* x in the order of pairs: of each 2 VF_N values those at even places, then those at odd places; n
+ * is padded with zeros to a multiple of PAIR. */
 CLSA_INLINE void split_row(float *to, const float *x, size_t n)
 {
     vf a, b, even, odd;

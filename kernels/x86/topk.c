@@ -1,9 +1,9 @@
 /* Exact top-k. A sample's order statistic gives a threshold that a little more than k scores should
  * reach; one pass keeps the positions of those that do; bisection among these few finds the k-th
- * exactly. When the buffer fills (an unlucky sample, or many equal scores) it is cut back to its best
- * k and from then on only strictly larger scores enter: later equals would lose the tie. When too few
- * reach the threshold the pass is repeated with none. Both repairs keep the result exact, so the
- * sample decides time only. */
+ * exactly. When the buffer fills (an unlucky sample, or many equal scores) it is cut back to its
+ * best k and from then on only strictly larger scores enter: later equals would lose the tie. When
+ * too few reach the threshold the pass is repeated with none. Both repairs keep the result exact,
+ * so the sample decides time only. */
 #include "kernels/x86/x86.h"
 
 #include <limits.h>
@@ -12,7 +12,7 @@
 enum {
     SAMPLE_GROUPS = 256, /* runs of 16 scores, evenly spread */
     SAMPLE = SAMPLE_GROUPS * 16,
-    CHUNK = 512,         /* scores between two looks at the room left */
+    CHUNK = 512, /* scores between two looks at the room left */
     PAD = 64
 };
 
@@ -97,8 +97,7 @@ CLSA_INLINE unsigned equal(vu a, vu b)
 CLSA_INLINE unsigned reaches(vf v, vf t, const int strictly)
 {
 #if defined(__AVX512F__)
-    return strictly ? _mm512_cmp_ps_mask(v, t, _CMP_NLE_UQ)
-                    : _mm512_cmp_ps_mask(v, t, _CMP_NLT_UQ);
+    return strictly ? _mm512_cmp_ps_mask(v, t, _CMP_NLE_UQ) : _mm512_cmp_ps_mask(v, t, _CMP_NLT_UQ);
 #else
     return (unsigned)_mm256_movemask_ps(strictly ? _mm256_cmp_ps(v, t, _CMP_NLE_UQ)
                                                  : _mm256_cmp_ps(v, t, _CMP_NLT_UQ));
@@ -107,14 +106,14 @@ CLSA_INLINE unsigned reaches(vf v, vf t, const int strictly)
 
 struct work {
     const float *score;
-    int32_t *key;          /* keys of the candidates, aligned, VF_N beyond count writable */
-    int32_t *at;           /* their positions, ascending */
+    int32_t *key; /* keys of the candidates, aligned, VF_N beyond count writable */
+    int32_t *at;  /* their positions, ascending */
     size_t count, room;
 };
 
-/* Appends base + i for every set bit i of mask, lowest first; returns the new end. Up to four places
- * beyond it may be written. A few set bits are the rule, and their number is hard to predict: four
- * are written whether there or not. */
+/* Appends base + i for every set bit i of mask, lowest first; returns the new end. Up to four
+ * places beyond it may be written. A few set bits are the rule, and their number is hard to
+ * predict: four are written whether there or not. */
 CLSA_INLINE int32_t *append(int32_t *to, uint64_t mask, int32_t base)
 {
     int32_t *end = to + __builtin_popcountll(mask);
@@ -220,8 +219,8 @@ static int32_t order_statistic(int32_t *key, size_t count, size_t r, size_t slac
     return (int32_t)low;
 }
 
-/* Keeps the best k of the candidates, ties by position, in `to` (which may be w->at), which holds k.
- * Returns a key that all of them reach and that no more than k others of this list exceed. */
+/* Keeps the best k of the candidates, ties by position, in `to` (which may be w->at), which holds
+ * k. Returns a key that all of them reach and that no more than k others of this list exceed. */
 static int32_t keep_best(struct work *w, size_t k, int32_t *to)
 {
     size_t i, reach, ties;
@@ -291,7 +290,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Collects every score that can be among the best k; fewer than k when the threshold was too high. */
+/* Collects every score that can be among the best k; fewer than k when the threshold was too high.
+ */
 static void collect(struct work *w, size_t n, size_t k, float threshold)
 {
     int strictly = 0;
@@ -315,8 +315,8 @@ static void collect(struct work *w, size_t n, size_t k, float threshold)
     }
 }
 
-/* A score that somewhat more than k of n should reach: the r-th largest of a sample, r four standard
- * deviations above the k * SAMPLE / n expected. */
+/* A score that somewhat more than k of n should reach: the r-th largest of a sample, r four
+ * standard deviations above the k * SAMPLE / n expected. */
 static float sampled_threshold(const struct work *w, size_t n, size_t k)
 {
     size_t g, i, stride = (n - 16) / (SAMPLE_GROUPS - 1);

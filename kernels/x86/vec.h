@@ -478,8 +478,8 @@ CLSA_INLINE float vf_max_lane(vf a)
 
 #endif
 
-/* Sums of four vectors. The tree of additions is the same for each and the same as vf_sum's: folded to
- * 8 lanes, then within each quarter of 4 lanes (0 + 2) + (1 + 3), then the two quarters. */
+/* Sums of four vectors. The tree of additions is the same for each and the same as vf_sum's: folded
+ * to 8 lanes, then within each quarter of 4 lanes (0 + 2) + (1 + 3), then the two quarters. */
 CLSA_INLINE __m128 vf_sum4(vf a, vf b, vf c, vf d)
 {
     __m256 a8 = vf_fold(a), b8 = vf_fold(b), c8 = vf_fold(c), d8 = vf_fold(d);
@@ -519,10 +519,10 @@ CLSA_INLINE vf vf_load_as_n(const char *row, enum clsa_kernel_dtype dtype, size_
     }
 }
 
-/* exp(x) to within 2 units in the last place: x = n ln2 + r with |r| <= ln2 / 2, ln2 in two parts so
- * that r is good to one rounding, and the Taylor polynomial of degree 7 (first term left out:
- * r^8 / 8! < 5.2e-9 of a value near 1, below a tenth of an ulp). Above 89 Inf, below -105 zero, both
- * by way of 2^n; NaN stays NaN (min and max return their second operand then). */
+/* exp(x) to within 2 units in the last place: x = n ln2 + r with |r| <= ln2 / 2, ln2 in two parts
+ * so that r is good to one rounding, and the Taylor polynomial of degree 7 (first term left out:
+ * r^8 / 8! < 5.2e-9 of a value near 1, below a tenth of an ulp). Above 89 Inf, below -105 zero,
+ * both by way of 2^n; NaN stays NaN (min and max return their second operand then). */
 CLSA_INLINE vf vf_exp(vf x)
 {
     vf n, r, p;
@@ -533,8 +533,8 @@ CLSA_INLINE vf vf_exp(vf x)
     x = _mm256_min_ps(vf_set1(128), _mm256_max_ps(vf_set1(-150), x));
 #endif
     n = vf_round(vf_mul(x, vf_set1(1.44269504089f)));
-    r = vf_fnma(n, vf_set1(0x1.62e4p-1f), x);           /* 15 bits of ln2: n * it is exact */
-    r = vf_fnma(n, vf_set1(0x1.7f7d1cp-20f), r);        /* the rest */
+    r = vf_fnma(n, vf_set1(0x1.62e4p-1f), x);    /* 15 bits of ln2: n * it is exact */
+    r = vf_fnma(n, vf_set1(0x1.7f7d1cp-20f), r); /* the rest */
     p = vf_set1(1.0f / 5040);
     p = vf_fma(p, r, vf_set1(1.0f / 720));
     p = vf_fma(p, r, vf_set1(1.0f / 120));

@@ -63,8 +63,8 @@ void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const s
 void clsa_x_index_score(float *out, const float *q, const struct clsa_rows *keys, size_t first,
                         size_t count, size_t d, float scale);
 void clsa_x_index_score_heads(float *out, const float *q, const float *w,
-                              const struct clsa_rows *keys, size_t first, size_t count, size_t heads,
-                              size_t d, float scale);
+                              const struct clsa_rows *keys, size_t first, size_t count,
+                              size_t heads, size_t d, float scale);
 
 /* The same with bfloat16 products (archive avx512bf16 only). */
 void clsa_x_gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,

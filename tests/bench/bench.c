@@ -29,8 +29,7 @@ struct bench_pair bench_compare(struct bench_side a, struct bench_side b, double
     a.run(a.ctx);
     b.run(b.ctx);
     start = clsa_probe_seconds();
-    while (turns < TURNS_MAX &&
-           (turns < TURNS_MIN || clsa_probe_seconds() - start < seconds)) {
+    while (turns < TURNS_MAX && (turns < TURNS_MIN || clsa_probe_seconds() - start < seconds)) {
         double t0 = clsa_probe_seconds(), t1, t2;
 
         a.run(a.ctx);

@@ -1,6 +1,6 @@
 /* bench.h: paired timing for the benches that run on demand. Two contestants take turns, so that a
- * change of the machine's mood meets both; the ratio reported is the median over turns, and the best
- * time of each stands beside it. */
+ * change of the machine's mood meets both; the ratio reported is the median over turns, and the
+ * best time of each stands beside it. */
 #ifndef CLSA_TESTS_BENCH_H
 #define CLSA_TESTS_BENCH_H
 
@@ -13,7 +13,7 @@ struct bench_side {
 
 struct bench_pair {
     double a_seconds, b_seconds; /* best of all turns */
-    double ratio;                /* median over turns of time of b / time of a: above 1, a is faster */
+    double ratio; /* median over turns of time of b / time of a: above 1, a is faster */
 };
 
 /* Turns until `seconds` have passed, at least 5. */

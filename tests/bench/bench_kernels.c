@@ -90,8 +90,12 @@ static void quickselect(int32_t *out, const float *score, size_t n, size_t k, st
         struct ranked a = work[low], b = work[low + (high - low) / 2], c = work[high], pivot, t;
         size_t l = low, h = high;
 
-        pivot = better(a, b) ? (better(b, c) ? b : better(a, c) ? c : a)
-                             : (better(a, c) ? a : better(b, c) ? c : b);
+        pivot = better(a, b) ? (better(b, c)   ? b
+                                : better(a, c) ? c
+                                               : a)
+                             : (better(a, c)   ? a
+                                : better(b, c) ? c
+                                               : b);
         for (;;) {
             while (better(work[l], pivot))
                 l++;
@@ -180,7 +184,8 @@ static void select_heap(void *opaque)
     heapselect(s->out, s->score, s->n, s->top, s->work);
 }
 
-static void bench_select(const struct clsa_kernels *k, const char *kind, const float *score, size_t n)
+static void bench_select(const struct clsa_kernels *k, const char *kind, const float *score,
+                         size_t n)
 {
     enum { TOP = 2048 };
     struct select s = {k, score, NULL, bench_memory(n * 16 + 65536), n, TOP};
@@ -200,13 +205,14 @@ static void bench_select(const struct clsa_kernels *k, const char *kind, const f
     }
     quick = bench_compare((struct bench_side){select_kernel, &s},
                           (struct bench_side){select_quick, &s}, 1);
-    heap = bench_compare((struct bench_side){select_kernel, &s}, (struct bench_side){select_heap, &s},
-                         1);
+    heap = bench_compare((struct bench_side){select_kernel, &s},
+                         (struct bench_side){select_heap, &s}, 1);
     snprintf(name, sizeof name, "quickselect / top-k, %s", kind);
     bench_report(name, quick.ratio, 8, "%.1f of %.1f us", quick.b_seconds * 1e6,
                  quick.a_seconds * 1e6);
     snprintf(name, sizeof name, "heap / top-k, %s", kind);
-    bench_report(name, heap.ratio, 3, "%.1f of %.1f us", heap.b_seconds * 1e6, heap.a_seconds * 1e6);
+    bench_report(name, heap.ratio, 3, "%.1f of %.1f us", heap.b_seconds * 1e6,
+                 heap.a_seconds * 1e6);
     free(s.work);
 }
 
@@ -245,8 +251,14 @@ static void bench_topk(const struct clsa_kernels *k, const char *real)
 /* Sparse attention over 2048 rows of 512 K and 512 V values in bfloat16 out of 512 MB: 4 K/V heads
  * of 128, 20 query heads (CLSA-4B), against copying the same rows into a buffer. Fresh rows each
  * time. */
-enum { POOL_ROWS = 1 << 18, PICKED = 2048, KV_HEADS = 4, HEAD_D = 128, Q_HEADS = 20,
-       ROW_VALUES = 2 * KV_HEADS * HEAD_D };
+enum {
+    POOL_ROWS = 1 << 18,
+    PICKED = 2048,
+    KV_HEADS = 4,
+    HEAD_D = 128,
+    Q_HEADS = 20,
+    ROW_VALUES = 2 * KV_HEADS * HEAD_D
+};
 
 struct gather {
     const struct clsa_kernels *k;
@@ -301,16 +313,22 @@ static void bench_gather(const struct clsa_kernels *k)
     for (i = 0; i < Q_HEADS * HEAD_D; i++)
         g.q[i] = bench_normal(&seed);
     for (i = 0; i < g.turns * PICKED; i++) /* ascending within a selection, as top-k gives them */
-        g.index[i] = (int32_t)(i % PICKED * (POOL_ROWS / PICKED) +
-                               ((seed = seed * 6364136223846793005u + 1) >> 33) %
-                                   (POOL_ROWS / PICKED));
-    g.a = (struct clsa_attn){Q_HEADS, KV_HEADS, HEAD_D, HEAD_D, 0.088f,
-                             {g.pool, CLSA_KERNEL_BF16, 2 * ROW_VALUES, 2 * HEAD_D},
-                             {g.pool + KV_HEADS * HEAD_D, CLSA_KERNEL_BF16, 2 * ROW_VALUES,
-                              2 * HEAD_D}};
-    p = bench_compare((struct bench_side){gather_kernel, &g}, (struct bench_side){gather_copy, &g}, 3);
+        g.index[i] =
+            (int32_t)(i % PICKED * (POOL_ROWS / PICKED) +
+                      ((seed = seed * 6364136223846793005u + 1) >> 33) % (POOL_ROWS / PICKED));
+    g.a = (struct clsa_attn){
+        Q_HEADS,
+        KV_HEADS,
+        HEAD_D,
+        HEAD_D,
+        0.088f,
+        {g.pool, CLSA_KERNEL_BF16, 2 * ROW_VALUES, 2 * HEAD_D},
+        {g.pool + KV_HEADS * HEAD_D, CLSA_KERNEL_BF16, 2 * ROW_VALUES, 2 * HEAD_D}};
+    p = bench_compare((struct bench_side){gather_kernel, &g}, (struct bench_side){gather_copy, &g},
+                      3);
     bench_report("sparse gather / bare copy", p.ratio, 0.8, "%.2f of %.2f GB/s, huge pages",
-                 PICKED * ROW_VALUES * 2e-9 / p.a_seconds, PICKED * ROW_VALUES * 2e-9 / p.b_seconds);
+                 PICKED * ROW_VALUES * 2e-9 / p.a_seconds,
+                 PICKED * ROW_VALUES * 2e-9 / p.b_seconds);
     free(g.pool);
     free(g.index);
     free(g.q);

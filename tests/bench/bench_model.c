@@ -14,8 +14,18 @@
 #include "kernels/probe.h"
 #include "tests/bench/bench.h"
 
-enum { LAYERS = 28, D = 1024, HEADS = 16, KV = 8, HEAD = 128, FFN = 3072, VOCABULARY = 32000,
-       CONTEXT = 1024, PROMPT = 512, QKV = (HEADS + 2 * KV) * HEAD };
+enum {
+    LAYERS = 28,
+    D = 1024,
+    HEADS = 16,
+    KV = 8,
+    HEAD = 128,
+    FFN = 3072,
+    VOCABULARY = 32000,
+    CONTEXT = 1024,
+    PROMPT = 512,
+    QKV = (HEADS + 2 * KV) * HEAD
+};
 
 struct layer {
     const uint16_t *qkv, *o, *gate_up, *down, *norm;
@@ -27,8 +37,8 @@ struct model {
     struct layer layer[LAYERS];
     const uint16_t *embed, *head;
     const char *memory;
-    size_t bytes;        /* of all weights but the embedding */
-    size_t position;     /* tokens in the cache before a step */
+    size_t bytes;    /* of all weights but the embedding */
+    size_t position; /* tokens in the cache before a step */
     float *x, *h, *qkv, *attended, *projected, *gate, *logits, *cos, *sin;
     int threads;
     volatile float sink;
@@ -51,8 +61,8 @@ static void norm_rows(void *opaque, size_t first, size_t count)
 {
     const struct span *s = opaque;
 
-    s->m->k->rmsnorm(s->b + first * D, D, s->a + first * D, D, s->l->norm, CLSA_KERNEL_BF16, count, D,
-                     1e-6f);
+    s->m->k->rmsnorm(s->b + first * D, D, s->a + first * D, D, s->l->norm, CLSA_KERNEL_BF16, count,
+                     D, 1e-6f);
 }
 
 static void add_rows(void *opaque, size_t first, size_t count)
@@ -80,7 +90,8 @@ static void heads_rows(void *opaque, size_t first, size_t count)
     m->k->head_norm(x, QKV, x, QKV, s->l->norm, CLSA_KERNEL_BF16, count, HEADS + KV, HEAD, 1e-6f);
     m->k->rope(x, QKV, HEAD, m->cos + (m->position + first) * HEAD / 2,
                m->sin + (m->position + first) * HEAD / 2, count, HEADS + KV, HEAD);
-    m->k->from_f32(to, 4 * KV * HEAD, CLSA_KERNEL_BF16, x + HEADS * HEAD, QKV, count, 2 * KV * HEAD);
+    m->k->from_f32(to, 4 * KV * HEAD, CLSA_KERNEL_BF16, x + HEADS * HEAD, QKV, count,
+                   2 * KV * HEAD);
 }
 
 enum { SLICE = 16 };
@@ -94,7 +105,11 @@ static void step(struct model *m, size_t tokens)
         const struct layer *at = &m->layer[l];
         struct span s = {m, at, m->x, m->h};
         struct clsa_rows w = matrix(at->qkv, D);
-        struct clsa_attn a = {HEADS, KV, HEAD, HEAD, 0.0884f,
+        struct clsa_attn a = {HEADS,
+                              KV,
+                              HEAD,
+                              HEAD,
+                              0.0884f,
                               {at->cache, CLSA_KERNEL_BF16, 4 * KV * HEAD, 2 * HEAD},
                               {at->cache + KV * HEAD, CLSA_KERNEL_BF16, 4 * KV * HEAD, 2 * HEAD}};
 
@@ -107,8 +122,8 @@ static void step(struct model *m, size_t tokens)
             if (clsa_par_attn(k, &job, 1) != 0)
                 abort();
         } else {
-            clsa_par_attn_prefill(k, &a, m->attended, HEADS * HEAD, m->qkv, QKV, m->position, tokens,
-                                  0);
+            clsa_par_attn_prefill(k, &a, m->attended, HEADS * HEAD, m->qkv, QKV, m->position,
+                                  tokens, 0);
         }
         w = matrix(at->o, HEADS * HEAD);
         clsa_par_gemm(k, m->h, D, m->attended, HEADS * HEAD, &w, tokens, D, HEADS * HEAD);
@@ -165,7 +180,8 @@ static void run_read(void *opaque)
         m->sink = clsa_probe_read(m->k->rung, m->memory + (size_t)t * part, part);
 }
 
-/* The layers' products by sgemm, weights of one layer in float32 again and again: a kind case for it. */
+/* The layers' products by sgemm, weights of one layer in float32 again and again: a kind case for
+ * it. */
 struct blas {
     float *w, *x, *y;
 };
@@ -178,8 +194,8 @@ static void run_blas(void *opaque)
 
     for (l = 0; l < LAYERS; l++)
         for (s = 0; s < 4; s++)
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, PROMPT, shape[s][0], shape[s][1], 1,
-                        b->x, shape[s][1], b->w, shape[s][1], 0, b->y, shape[s][0]);
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, PROMPT, shape[s][0], shape[s][1],
+                        1, b->x, shape[s][1], b->w, shape[s][1], 0, b->y, shape[s][0]);
 }
 
 static const uint16_t *take(char **at, size_t values)
@@ -194,9 +210,12 @@ int main(int argc, char **argv)
 {
     static struct model m;
     struct blas b;
-    double flops = 2.0 * PROMPT * LAYERS * ((double)QKV * D + 3.0 * FFN * D + (double)D * HEADS * HEAD);
-    size_t values = (size_t)LAYERS * ((size_t)QKV * D + (size_t)D * HEADS * HEAD + 3 * (size_t)FFN * D +
-                                      D) + 2 * (size_t)VOCABULARY * D, i, l;
+    double flops =
+        2.0 * PROMPT * LAYERS * ((double)QKV * D + 3.0 * FFN * D + (double)D * HEADS * HEAD);
+    size_t values = (size_t)LAYERS *
+                        ((size_t)QKV * D + (size_t)D * HEADS * HEAD + 3 * (size_t)FFN * D + D) +
+                    2 * (size_t)VOCABULARY * D,
+           i, l;
     struct bench_pair p;
     char *memory, *at;
     uint16_t *fill;
@@ -246,7 +265,8 @@ int main(int argc, char **argv)
     for (i = 0; i < (size_t)PROMPT * FFN; i++)
         b.x[i] = (float)(i % 89) * 0.01f - 0.4f;
 
-    printf("rung %s, %d threads, %.0f MB of weights\n", m.k->name, m.threads, (double)m.bytes * 1e-6);
+    printf("rung %s, %d threads, %.0f MB of weights\n", m.k->name, m.threads,
+           (double)m.bytes * 1e-6);
     run_prefill(&m);
     p = bench_compare((struct bench_side){run_decode, &m}, (struct bench_side){run_read, &m}, 4);
     bench_report("decode / streaming read", p.ratio, 0.8, "%.1f of %.1f GB/s, %.1f tokens/s",

@@ -19,7 +19,8 @@ static void norm_tail(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, co
 
     for (r = 0; r < rows && n > 0; r++) { /* the last value of odd rows keeps what was there */
         last = y[(ptrdiff_t)r * ldy + (ptrdiff_t)n - 1];
-        ref()->rmsnorm(y + (ptrdiff_t)r * ldy, ldy, x + (ptrdiff_t)r * ldx, ldx, w, w_dtype, 1, n, eps);
+        ref()->rmsnorm(y + (ptrdiff_t)r * ldy, ldy, x + (ptrdiff_t)r * ldx, ldx, w, w_dtype, 1, n,
+                       eps);
         if (n % 8 == 7)
             y[(ptrdiff_t)r * ldy + (ptrdiff_t)n - 1] = last;
     }
@@ -39,7 +40,8 @@ static void head_norm_whole(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t l
     size_t t, h, i;
 
     ref()->head_norm(y, ldy, x, ldx, w, w_dtype, tokens, heads, d, eps);
-    for (t = 0; t < tokens; t++) /* every head takes the first head's weights times its own factor */
+    for (t = 0; t < tokens;
+         t++) /* every head takes the first head's weights times its own factor */
         for (h = 1; h < heads; h++)
             for (i = 0; i < d; i++)
                 y[(ptrdiff_t)t * ldy + (ptrdiff_t)(h * d + i)] *= 1 + 0x1p-12f;
@@ -62,8 +64,8 @@ static void rope_adjacent(float *x, ptrdiff_t ldx, ptrdiff_t head_stride, const 
             }
 }
 
-static void silu_overflow(float *y, ptrdiff_t ldy, const float *gate, ptrdiff_t ldg, const float *up,
-                          ptrdiff_t ldu, size_t rows, size_t n)
+static void silu_overflow(float *y, ptrdiff_t ldy, const float *gate, ptrdiff_t ldg,
+                          const float *up, ptrdiff_t ldu, size_t rows, size_t n)
 {
     size_t r, i;
 
@@ -177,7 +179,8 @@ static void gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
     free(row);
 }
 
-static void to_f32_packed(float *dst, ptrdiff_t ld, const struct clsa_rows *src, size_t rows, size_t n)
+static void to_f32_packed(float *dst, ptrdiff_t ld, const struct clsa_rows *src, size_t rows,
+                          size_t n)
 {
     struct clsa_rows packed = *src;
 
@@ -280,8 +283,9 @@ static void window_off_by_one(const struct clsa_attn *a, float *out, ptrdiff_t l
 }
 
 static void sparse_prefill_first_count(const struct clsa_attn *a, float *out, ptrdiff_t ldo,
-                                       const float *q, ptrdiff_t ldq, size_t nq, const int32_t *index,
-                                       ptrdiff_t ld_index, const int32_t *count)
+                                       const float *q, ptrdiff_t ldq, size_t nq,
+                                       const int32_t *index, ptrdiff_t ld_index,
+                                       const int32_t *count)
 {
     size_t i;
 
@@ -344,8 +348,9 @@ static float dot(const float *q, const struct clsa_rows *keys, size_t s, size_t 
     return score;
 }
 
-static void heads_relu_last(float *out, const float *q, const float *w, const struct clsa_rows *keys,
-                            size_t first, size_t count, size_t heads, size_t d, float scale)
+static void heads_relu_last(float *out, const float *q, const float *w,
+                            const struct clsa_rows *keys, size_t first, size_t count, size_t heads,
+                            size_t d, float scale)
 {
     size_t s, h;
 
@@ -395,7 +400,8 @@ static int ranks_before(const void *pa, const void *pb)
         return a->score > b->score ? -1 : 1;
     if (!na && a->fault == SIGNED_ZERO && signbit(a->score) != signbit(b->score))
         return signbit(a->score) ? 1 : -1;
-    return a->fault == LATE_TIES ? (a->at < b->at) - (a->at > b->at) : (a->at > b->at) - (a->at < b->at);
+    return a->fault == LATE_TIES ? (a->at < b->at) - (a->at > b->at)
+                                 : (a->at > b->at) - (a->at < b->at);
 }
 
 static int by_position(const void *a, const void *b)
@@ -500,7 +506,8 @@ int mutant_get(int i, struct mutant *m)
         MUTANT(16, "scale missing", "attn-dense", attn_dense, dense_no_scale)
         MUTANT(17, "heads mapped round robin", "attn-dense", attn_dense, dense_wrong_head)
         MUTANT(18, "one key instead of another", "attn-sparse", attn_sparse, sparse_as_range)
-        MUTANT(19, "parts not brought to one maximum", "attn-combine", attn_combine, combine_no_rescale)
+        MUTANT(19, "parts not brought to one maximum", "attn-combine", attn_combine,
+               combine_no_rescale)
         MUTANT(20, "future position seen", "attn-prefill", attn_prefill, prefill_sees_next)
         MUTANT(21, "window one too wide", "attn-window", attn_prefill, window_off_by_one)
         MUTANT(22, "last of a list lost", "attn-sparse-prefill", attn_sparse_prefill,

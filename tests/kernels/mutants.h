@@ -6,7 +6,7 @@
 
 struct mutant {
     const char *fault;
-    const char *kernel;         /* the kernel that has it, by its name in check.h */
+    const char *kernel; /* the kernel that has it, by its name in check.h */
     struct clsa_kernels table;
 };
 

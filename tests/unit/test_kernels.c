@@ -42,8 +42,8 @@ static void each_result(void *ctx, const struct clsa_check_result *r)
 START_TEST(every_rung_holds)
 {
     const struct clsa_kernels *k = clsa_kernels_get((enum clsa_rung)_i);
-    struct clsa_check_options options = {.rung = clsa_rung_name((enum clsa_rung)_i), .seed = 42,
-                                         .quick = 1};
+    struct clsa_check_options options = {
+        .rung = clsa_rung_name((enum clsa_rung)_i), .seed = 42, .quick = 1};
     int seen = 0, names = 0;
     struct clsa_check_sink sink = {&seen, each_result, NULL};
 
@@ -108,7 +108,8 @@ START_TEST(a_seed_repeats)
 }
 END_TEST
 
-/* The rung asked for is the one that was compiled for its instructions, and no slot is another's. */
+/* The rung asked for is the one that was compiled for its instructions, and no slot is another's.
+ */
 START_TEST(the_rung_asked_for_runs)
 {
     static const char *const isa[CLSA_RUNG_COUNT] = {"c11", "avx2", "avx512", "avx512bf16"};
@@ -129,8 +130,9 @@ START_TEST(the_rung_asked_for_runs)
             if (other == NULL)
                 continue;
             ck_assert(k->gemm != other->gemm && k->topk != other->topk &&
-                      k->attn_sparse != other->attn_sparse && k->index_score != other->index_score &&
-                      k->rmsnorm != other->rmsnorm && k->attn_prefill != other->attn_prefill);
+                      k->attn_sparse != other->attn_sparse &&
+                      k->index_score != other->index_score && k->rmsnorm != other->rmsnorm &&
+                      k->attn_prefill != other->attn_prefill);
         }
     }
     ck_assert_int_ne(clsa_kernels_best()->rung, CLSA_RUNG_AVX512_BF16);
@@ -141,7 +143,8 @@ END_TEST
 enum { TOKENS = 3000, Q_HEADS = 6, KV_HEADS = 2, D = 32, QUERIES = 70, PICK = 300 };
 
 struct outputs {
-    float gemm_few[3 * 1000], gemm_many[40 * 200], attn[2][Q_HEADS * D], prefill[QUERIES * Q_HEADS * D];
+    float gemm_few[3 * 1000], gemm_many[40 * 200], attn[2][Q_HEADS * D],
+        prefill[QUERIES * Q_HEADS * D];
     float sparse[QUERIES * Q_HEADS * D], score[TOKENS];
     int32_t index[PICK];
 };
@@ -149,13 +152,17 @@ struct outputs {
 static void run_all(const struct clsa_kernels *k, int threads, struct outputs *o)
 {
     float *x = floats(200000), *kv = floats(TOKENS * 2 * KV_HEADS * D);
-    struct clsa_attn a = {Q_HEADS, KV_HEADS, D, D, 0.18f,
+    struct clsa_attn a = {Q_HEADS,
+                          KV_HEADS,
+                          D,
+                          D,
+                          0.18f,
                           {kv, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4},
                           {kv + KV_HEADS * D, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4}};
     struct clsa_rows w = {kv, CLSA_KERNEL_F32, 96 * 4, 0};
     struct clsa_par_topk_job select = {o->index, o->score, TOKENS, PICK, 0};
-    struct clsa_par_index_job score = {o->score, x, NULL, {kv, CLSA_KERNEL_F32, 256, 0}, 0, TOKENS, 1,
-                                       64, 0.125f};
+    struct clsa_par_index_job score = {
+        o->score, x, NULL, {kv, CLSA_KERNEL_F32, 256, 0}, 0, TOKENS, 1, 64, 0.125f};
     struct clsa_par_attn_job jobs[2] = {{&a, x, o->attn[0], NULL, 10, 2900},
                                         {&a, x + 500, o->attn[1], o->index, 0, PICK}};
     int32_t count[QUERIES], *lists = malloc(QUERIES * PICK * sizeof *lists);
@@ -175,8 +182,8 @@ static void run_all(const struct clsa_kernels *k, int threads, struct outputs *o
         count[i] = (int32_t)(i * 4 % PICK);
         memcpy(lists + i * PICK, o->index, sizeof o->index);
     }
-    clsa_par_attn_sparse_prefill(k, &a, o->sparse, Q_HEADS * D, x, Q_HEADS * D, QUERIES, lists, PICK,
-                                 count);
+    clsa_par_attn_sparse_prefill(k, &a, o->sparse, Q_HEADS * D, x, Q_HEADS * D, QUERIES, lists,
+                                 PICK, count);
     free(lists);
     free(x);
     free(kv);
@@ -204,11 +211,16 @@ START_TEST(all_selected_is_dense)
     const struct clsa_kernels *k = clsa_kernels_get((enum clsa_rung)_i);
     enum { KEYS = 700 };
     float *x = floats(20000), *kv = floats(KEYS * 2 * KV_HEADS * D), out[2][Q_HEADS * D];
-    struct clsa_attn a = {Q_HEADS, KV_HEADS, D, D, 0.18f,
+    struct clsa_attn a = {Q_HEADS,
+                          KV_HEADS,
+                          D,
+                          D,
+                          0.18f,
                           {kv, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4},
                           {kv + KV_HEADS * D, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4}};
     int32_t all[KEYS];
-    struct clsa_par_attn_job jobs[2] = {{&a, x, out[0], NULL, 0, KEYS}, {&a, x, out[1], all, 0, KEYS}};
+    struct clsa_par_attn_job jobs[2] = {{&a, x, out[0], NULL, 0, KEYS},
+                                        {&a, x, out[1], all, 0, KEYS}};
     int i;
 
     for (i = 0; i < KEYS; i++)
@@ -229,7 +241,8 @@ END_TEST
 START_TEST(no_jobs_no_work)
 {
     const struct clsa_kernels *k = clsa_kernels_best();
-    struct clsa_attn a = {2, 1, 4, 4, 1, {NULL, CLSA_KERNEL_F32, 16, 16}, {NULL, CLSA_KERNEL_F32, 16, 16}};
+    struct clsa_attn a = {
+        2, 1, 4, 4, 1, {NULL, CLSA_KERNEL_F32, 16, 16}, {NULL, CLSA_KERNEL_F32, 16, 16}};
     float out[8] = {1, 1, 1, 1, 1, 1, 1, 1}, q[8] = {0};
     struct clsa_par_attn_job empty = {&a, q, out, NULL, 0, 0};
     int i;
