@@ -90,18 +90,11 @@ void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_g
                                   : l2;
 }
 
+
 static uint64_t picoseconds(double seconds)
 {
     return seconds > 0 ? (uint64_t)(seconds * 1e12 + 0.5) : 0;
 }
-
-/* What a class's last timing came to. */
-struct outcome {
-    double seconds;
-    double l1, l2, dram;
-    uint32_t launches;
-    uint8_t bound;
-};
 
 /* Ops of equal shape. */
 struct op_class {
@@ -109,10 +102,12 @@ struct op_class {
     struct clsa_gpu_kernel *kernels; /* GPU */
     struct clsa_cpu_call call;       /* CPU */
     unsigned n_kernels, n_found;
-    double *found, *before;          /* parts found by stream: now, and when `last` was timed */
-    bool timed;
-    struct outcome last;
+    double *found;                   /* parts found by stream, which `last` was timed with */
+    bool stale;                      /* they changed since */
+    struct clsa_op_prediction last;
+    double last_seconds;
     double seconds, count;           /* of the walk, for the interval */
+    uint16_t next;                   /* the class that came after this one the last time */
     double below, above;             /* widths of the interval as parts of the time */
 };
 
@@ -164,6 +159,8 @@ static int class_init(struct pricing *p, struct op_class *c, const struct clsa_o
     const struct clsa_closed_request *r = p->r;
     memset(c, 0, sizeof *c);
     c->op = op;
+    c->stale = true;
+    c->last.part = (uint8_t)clsa_op_part(op);
     if (r->machine->kind == CLSA_MACHINE_CPU) {
         clsa_map_cpu(r->step, op, r->machine, r->impl, &c->call);
         c->n_found = 2 * c->call.n_streams;
@@ -181,23 +178,29 @@ static int class_init(struct pricing *p, struct op_class *c, const struct clsa_o
         for (unsigned i = 0; i < list.n; i++)
             c->n_found += list.kernels[i].n_streams * (list.kernels[i].repeat > 1 ? 2 : 1);
     }
-    c->found = clsa_malloc(2 * (c->n_found + (size_t)1), sizeof *c->found);
+    c->found = clsa_calloc(c->n_found + (size_t)1, sizeof *c->found);
     if (!c->found) {
         free(c->kernels);
         return CLSA_ENOMEM;
     }
-    c->before = c->found + c->n_found;
     return 0;
 }
 
-static int find_class(struct pricing *p, size_t i, struct op_class **out)
+static int find_class(struct pricing *p, size_t i, struct op_class *before, struct op_class **out)
 {
     const struct clsa_op *op = &p->r->step->ops[i];
     if (p->of_op[i] != UINT16_MAX) {
         *out = &p->classes[p->of_op[i]];
         return 0;
     }
-    size_t slot = shape_hash(op) % CLASSES; /* ten bits */
+    /* Layers repeat: most ops follow the one that they followed a layer ago. */
+    const size_t place = before ? (size_t)(before - p->classes) : 0;
+    if (before && same_shape(p->classes[before->next].op, op)) {
+        p->of_op[i] = before->next;
+        *out = &p->classes[before->next];
+        return 0;
+    }
+    size_t slot = shape_hash(op); /* ten bits */
     while (p->index[slot] && !same_shape(p->classes[p->index[slot] - 1].op, op))
         slot = (slot + 1) % CLASSES;
     if (!p->index[slot]) {
@@ -205,7 +208,7 @@ static int find_class(struct pricing *p, size_t i, struct op_class **out)
             return clsa_fail(p->err, CLSA_ELIMIT, "a step of more than %d different ops",
                              CLASSES - 1);
         if (p->n_classes == p->room) {
-            const size_t room = 2 * p->room + 32;
+            const size_t room = 2 * p->room + 64;
             struct op_class *grown = clsa_realloc(p->classes, room, sizeof *grown);
             if (!grown)
                 return CLSA_ENOMEM;
@@ -218,50 +221,63 @@ static int find_class(struct pricing *p, size_t i, struct op_class **out)
         p->index[slot] = (uint16_t)++p->n_classes;
     }
     p->of_op[i] = (uint16_t)(p->index[slot] - 1);
+    if (before)
+        p->classes[place].next = p->of_op[i];
     *out = &p->classes[p->of_op[i]];
     return 0;
 }
 
-/* Part of `bytes` of an operand that L2 still holds; touches it. */
-static int touch(struct pricing *p, const struct clsa_op *op, const struct clsa_operand *operand,
-                 double bytes, double *found)
+static void keep_found(struct op_class *c, unsigned i, double found)
 {
-    double *touched = clsa_distances_find(&p->distances, op, operand);
-    if (!touched)
-        return CLSA_ENOMEM;
-    const double distance = p->distances.clock - *touched + bytes;
-    *found = distance <= p->l2_all    ? 1
-             : distance >= p->l2_none ? 0
-                                      : clsa_gpu_l2_kept(p->r->machine, distance);
-    p->distances.clock += bytes * (1 - *found);
-    *touched = p->distances.clock;
-    return 0;
+    c->stale |= c->found[i] < found || c->found[i] > found;
+    c->found[i] = found;
 }
 
+/* Part of the streams' bytes that L2 still holds; touches them. */
 static int find_gpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
 {
-    double *found = c->found;
+    unsigned at = 0;
     for (unsigned i = 0; i < c->n_kernels; i++) {
         const struct clsa_gpu_kernel *k = &c->kernels[i];
         for (unsigned again = 0; again < (k->repeat > 1 ? 2 : 1); again++)
-            for (unsigned s = 0; s < k->n_streams; s++, found++) {
-                *found = 1;
-                if (k->streams[s].operand == CLSA_GPU_SCRATCH)
+            for (unsigned s = 0; s < k->n_streams; s++, at++) {
+                if (k->streams[s].operand == CLSA_GPU_SCRATCH) {
+                    keep_found(c, at, 1);
                     continue;
-                const int status = touch(p, op, &op->operands[k->streams[s].operand],
-                                         k->streams[s].unique_bytes, found);
-                if (status)
-                    return status;
+                }
+                const double bytes = k->streams[s].unique_bytes;
+                double *touched =
+                    clsa_distances_find(&p->distances, op, &op->operands[k->streams[s].operand]);
+                if (!touched)
+                    return CLSA_ENOMEM;
+                const double distance = p->distances.clock - *touched + bytes;
+                const double found = distance <= p->l2_all    ? 1
+                                     : distance >= p->l2_none ? 0
+                                                              : clsa_gpu_l2_kept(p->r->machine,
+                                                                                 distance);
+                p->distances.clock += bytes * (1 - found);
+                *touched = p->distances.clock;
+                keep_found(c, at, found);
             }
     }
     return 0;
 }
 
+static void set_outcome(struct op_class *c, double seconds, double l1, double l2, double dram)
+{
+    c->last_seconds = seconds;
+    c->last.ps = picoseconds(seconds);
+    c->last.l1_bytes = (uint64_t)l1;
+    c->last.l2_bytes = (uint64_t)l2;
+    c->last.dram_bytes = (uint64_t)dram;
+    c->stale = false;
+}
+
 static void time_gpu(const struct pricing *p, struct op_class *c)
 {
     const double *found = c->found;
-    double longest = 0;
-    c->last = (struct outcome){0};
+    double seconds = 0, longest = 0, l1 = 0, l2 = 0, dram = 0;
+    c->last.launches = 0;
     for (unsigned i = 0; i < c->n_kernels; i++) {
         const struct clsa_gpu_kernel *k = &c->kernels[i];
         struct clsa_gpu_service service;
@@ -272,18 +288,19 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
             clsa_closed_service(p->r->machine, k, found, &service);
             clsa_gpu_kernel_time(p->r->machine, k, &service, &time);
             whole += times * time.seconds;
-            c->last.l1 += times * (service.l1_bytes + service.write_bytes);
-            c->last.l2 += times * (service.l2_bytes + service.write_bytes);
-            c->last.dram += times * (service.dram_bytes + service.dram_write_bytes);
+            l1 += times * (service.l1_bytes + service.write_bytes);
+            l2 += times * (service.l2_bytes + service.write_bytes);
+            dram += times * (service.dram_bytes + service.dram_write_bytes);
             found += k->n_streams;
         }
         if (whole > longest) {
             longest = whole;
             c->last.bound = (uint8_t)time.bound;
         }
-        c->last.seconds += whole;
+        seconds += whole;
         c->last.launches += k->repeat;
     }
+    set_outcome(c, seconds, l1, l2, dram);
 }
 
 /* On a CPU what is found is the distance itself, which several levels judge. The clock counts what
@@ -298,13 +315,12 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
         if (!touched)
             return CLSA_ENOMEM;
         s->distance = p->distances.clock - *touched + s->bytes;
-        c->found[2 * i] = s->distance;
-        c->found[2 * i + 1] = 0;
+        keep_found(c, 2 * i, s->distance);
         if (s->row_bytes > 0) {
             /* The pool may differ between ops of equal shape (one plane, or all of them). */
             s->pool_bytes =
                 (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
-            c->found[2 * i + 1] = s->pool_bytes;
+            keep_found(c, 2 * i + 1, s->pool_bytes);
         }
         p->distances.clock += s->bytes * (1 - clsa_cpu_kept(s->distance, size));
         *touched = p->distances.clock;
@@ -317,12 +333,9 @@ static void time_cpu(const struct pricing *p, struct op_class *c)
     struct clsa_cpu_time time = {0};
     if (c->call.parts > 0)
         clsa_cpu_call_time(p->r->machine, &c->call, p->r->threads, &time);
-    c->last = (struct outcome){.seconds = time.seconds,
-                               .l1 = time.l1_bytes,
-                               .l2 = time.l2_bytes,
-                               .dram = time.dram_bytes,
-                               .launches = c->call.parts > 0,
-                               .bound = time.memory_bound ? CLSA_BOUND_DRAM : CLSA_BOUND_VECTOR};
+    c->last.launches = c->call.parts > 0;
+    c->last.bound = time.memory_bound ? CLSA_BOUND_DRAM : CLSA_BOUND_VECTOR;
+    set_outcome(c, time.seconds, time.l1_bytes, time.l2_bytes, time.dram_bytes);
 }
 
 /* One walk over the ops; `out` NULL only moves the cache state. */
@@ -330,44 +343,30 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
 {
     const struct clsa_step *step = p->r->step;
     const bool gpu = p->r->machine->kind == CLSA_MACHINE_GPU;
+    struct op_class *c = NULL;
     for (size_t i = 0; i < p->n_classes; i++)
         p->classes[i].seconds = p->classes[i].count = 0;
     for (size_t i = 0; i < step->n_ops; i++) {
-        struct op_class *c = NULL;
-        int status = find_class(p, i, &c);
+        int status = find_class(p, i, c, &c);
         if (!status)
             status = gpu ? find_gpu(p, c, &step->ops[i]) : find_cpu(p, c, &step->ops[i]);
         if (status)
             return status;
         if (!out)
             continue;
-        if (!c->timed || memcmp(c->found, c->before, c->n_found * sizeof *c->found) != 0) {
-            if (gpu)
-                time_gpu(p, c);
-            else
-                time_cpu(p, c);
-            memcpy(c->before, c->found, c->n_found * sizeof *c->found);
-            c->timed = true;
-        }
-        const struct outcome *last = &c->last;
-        const uint64_t ps = picoseconds(last->seconds);
-        const uint8_t part = (uint8_t)clsa_op_part(c->op);
-        c->seconds += last->seconds;
+        if (c->stale)
+            (gpu ? time_gpu : time_cpu)(p, c);
+        const struct clsa_op_prediction *last = &c->last;
+        c->seconds += c->last_seconds;
         c->count++;
-        out->step_ps += ps;
-        out->part_ps[part] += ps;
+        out->step_ps += last->ps;
+        out->part_ps[last->part] += last->ps;
         out->launches += last->launches;
-        out->l1_bytes += (uint64_t)last->l1;
-        out->l2_bytes += (uint64_t)last->l2;
-        out->dram_bytes += (uint64_t)last->dram;
+        out->l1_bytes += last->l1_bytes;
+        out->l2_bytes += last->l2_bytes;
+        out->dram_bytes += last->dram_bytes;
         if (out->ops)
-            out->ops[i] = (struct clsa_op_prediction){.ps = ps,
-                                                      .launches = last->launches,
-                                                      .part = part,
-                                                      .bound = last->bound,
-                                                      .l1_bytes = (uint64_t)last->l1,
-                                                      .l2_bytes = (uint64_t)last->l2,
-                                                      .dram_bytes = (uint64_t)last->dram};
+            out->ops[i] = *last;
     }
     return 0;
 }

@@ -65,17 +65,10 @@ static int grow(struct clsa_distances *d)
     return 0;
 }
 
-double *clsa_distances_find(struct clsa_distances *d, const struct clsa_op *op,
-                            const struct clsa_operand *operand)
+double *clsa_distances_piece(struct clsa_distances *d, const struct clsa_op *op,
+                             const struct clsa_operand *operand)
 {
     const bool selected = operand->axis == CLSA_AXIS_SELECTED;
-    const bool cache = selected || operand->axis == CLSA_AXIS_KEYS || operand->axis == CLSA_AXIS_NEW;
-    if (!cache && d->variant == 0) {
-        double *touched = &d->tensors[operand->tensor];
-        if (*touched < 0 && d->first[operand->tensor] < 0)
-            d->first[operand->tensor] = d->clock;
-        return touched;
-    }
     /* Odd multipliers keep the parts apart, splitmix64's finaliser spreads them. Rows that a step
      * appends are not the rows that it reads. */
     const bool varies = selected || operand->axis == CLSA_AXIS_N;

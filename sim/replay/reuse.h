@@ -30,9 +30,20 @@ void clsa_distances_destroy(struct clsa_distances *d);
 
 /* Where an operand's last touch is kept, and the distance of `bytes` of it now (infinite when never
  * touched). Set *touched to the clock, moved by what came in, to touch it. The pointer lives until the
- * next call. NULL when out of memory. */
-double *clsa_distances_find(struct clsa_distances *d, const struct clsa_op *op,
-                            const struct clsa_operand *operand);
+ * next call. NULL when out of memory. _piece is the part of it for caches and variants. */
+double *clsa_distances_piece(struct clsa_distances *d, const struct clsa_op *op,
+                             const struct clsa_operand *operand);
+static inline double *clsa_distances_find(struct clsa_distances *d, const struct clsa_op *op,
+                                          const struct clsa_operand *operand)
+{
+    const unsigned caches = 1u << CLSA_AXIS_SELECTED | 1u << CLSA_AXIS_KEYS | 1u << CLSA_AXIS_NEW;
+    if (d->variant || (caches >> operand->axis & 1u))
+        return clsa_distances_piece(d, op, operand);
+    double *touched = &d->tensors[operand->tensor];
+    if (*touched < 0 && d->first[operand->tensor] < 0)
+        d->first[operand->tensor] = d->clock;
+    return touched;
+}
 
 /* After a walk over a whole step: the least distance at which an equal step would find what this one
  * found untouched. */
