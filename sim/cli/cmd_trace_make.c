@@ -1,8 +1,6 @@
 /* trace generate, stats: making traces without an engine, and what selections look like. */
 #include "config.h"
 
-#include <string.h>
-
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
 #include "sim/record/shape.h"
@@ -27,6 +25,29 @@ const struct clsa_command clsa_command_trace_stats = {
     .options = stats_options,
     .run = run_stats};
 
+/* Sets the generator to the structure of a recorded trace's selections. */
+static int imitate(const char *path, struct clsa_synthetic_params *params, struct clsa_err *err)
+{
+    struct clsa_selection_counter *counter = clsa_selection_counter_create();
+    struct clsa_trace_reader *reader = NULL;
+    const struct clsa_trace_step *step;
+    int status = counter ? CLSA_OK : clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    int more = 0;
+    if (status == CLSA_OK)
+        status = clsa_trace_open(path, 0, &reader, err);
+    while (status == CLSA_OK && (more = clsa_trace_next(reader, &step, err)) == 1)
+        status = clsa_selection_count_step(counter, step, err);
+    if (status == CLSA_OK)
+        status = more;
+    if (status == CLSA_OK && clsa_selection_sets(counter) == 0)
+        status = clsa_fail(err, CLSA_EUSAGE, "%s: no selections to imitate", path);
+    if (status == CLSA_OK)
+        clsa_selection_fit(counter, params);
+    clsa_trace_close(reader);
+    clsa_selection_counter_destroy(counter);
+    return status;
+}
+
 static int run_generate(const struct clsa_args *args, struct clsa_err *err)
 {
     struct clsa_model_ref model = {0};
@@ -50,6 +71,8 @@ static int run_generate(const struct clsa_args *args, struct clsa_err *err)
         (status = clsa_arg_size(args, "seed", 0, INT64_MAX, &seed, err)))
         goto done;
     shape.synthetic.seed = seed;
+    if (clsa_arg_given(args, "like"))
+        status = imitate(clsa_arg(args, "like", ""), &shape.synthetic, err);
     const size_t n = clsa_arg_all(args, "selection", texts, CLSA_ARGS_REPEATS);
     for (size_t i = 0; status == CLSA_OK && i < n; i++)
         status = clsa_synthetic_parse(texts[i], &shape.synthetic, err);
@@ -62,7 +85,9 @@ static int run_generate(const struct clsa_args *args, struct clsa_err *err)
     shape.group = (uint32_t)group;
     shape.top_k = (uint32_t)top_k;
     shape.per_layer_kv = model.geometry.per_layer_kv || clsa_arg_given(args, "per-layer-kv");
-    status = clsa_shape_generate(&shape, args->words[0], err);
+    const char *recorded = clsa_arg(args, "selections", NULL);
+    status = recorded ? clsa_shape_replan(&shape, recorded, args->words[0], err)
+                      : clsa_shape_generate(&shape, args->words[0], err);
 done:
     clsa_close_model(&model);
     return status;
@@ -78,6 +103,9 @@ static const struct clsa_option generate_options[] = {
     {"group", "G", "layers that share an index; 0 is dense (default: the model's)"},
     {"top-k", "K", "keys selected (default: the model's)"},
     {"per-layer-kv", NULL, "every cross layer keeps K/V of its own"},
+    {"selections", "TRACE",
+     "the recorded selections and lengths of a trace, planned anew for this model and group"},
+    {"like", "TRACE", "selections with the structure of those recorded in a trace"},
     {"selection", "K=V,...",
      "structure of the selections: sink_rows, recent_rows, run_rows, overlap_set_permille, "
      "overlap_step_permille, recent_permille, recent_span"},
@@ -88,6 +116,10 @@ const struct clsa_command clsa_command_trace_generate = {
     .name = "trace generate",
     .synopsis = "OUT.clsat --model M [--batch B] [--context S] [--decode N] [--group G]",
     .summary = "a trace of a run that nobody executed, with made-up selections",
+    .details =
+        "clsa trace generate t.clsat --model clsa-4b --batch 8 --context 128K --group 4\n"
+        "clsa trace generate t.clsat --model clsa-4b --like recorded.clsat\n"
+        "clsa trace generate t.clsat --model glm-5.2 --selections imported.clsat",
     .words_min = 1,
     .words_max = 1,
     .options = generate_options,
