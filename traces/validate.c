@@ -340,9 +340,11 @@ static void check_shape(struct clsa_trace_validator *v, const struct op_place *a
     const bool attention = op->kind == CLSA_OP_ATTN_WINDOW || op->kind == CLSA_OP_ATTN_DENSE ||
                            op->kind == CLSA_OP_ATTN_SPARSE;
     const bool experts = op->kind == CLSA_OP_MOE_ROUTE || op->kind == CLSA_OP_MOE_GEMM;
+    /* what lies between two grouped products has the rows of the first */
+    const bool between = op > at->step->ops && op[-1].kind == CLSA_OP_MOE_GEMM && op[-1].m == op->m;
     const uint64_t rows = clsa_op_rows(at->step, op);
 
-    if (!experts && op->m != rows)
+    if (!experts && !between && op->m != rows)
         find(v, "rows", "%s has m %" PRIu64 ", the step has %" PRIu64 " such rows", at->text, op->m,
              rows);
     if (attention && (!op->heads || !op->kv_heads || op->heads % op->kv_heads || !op->head_dim))

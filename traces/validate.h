@@ -11,7 +11,8 @@
  *   phase            decode brings one token a sequence; queries see one of the new tokens
  *   group            a step with queries makes selections exactly when layers share an index; then it
  *                    has a top-k
- *   rows             an op works on the rows of its step (grouped expert products may have more)
+ *   rows             an op works on the rows of its step (grouped expert products, and the
+ *                    activation between two of them, may have more)
  *   shape            a product has a weight of its dtype and size; attention has heads that divide
  *   axis             selected rows need an index set, table rows a table, new rows a cache
  *   extent           every operand stays inside its tensor

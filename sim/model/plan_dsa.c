@@ -132,7 +132,8 @@ static void activation_tensors(struct dsa *d)
                                 "%s", #field)
     t->tokens = clsa_plan_tensor(b, CLSA_TENSOR_TOKENS, CLSA_I32, -1, rows, "tokens");
     BUFFER(x, d->act, rows, g->hidden);
-    BUFFER(h, d->act, rows, g->hidden);
+    /* a token's row lies once for each expert that it goes to, and so do their answers */
+    BUFFER(h, d->act, clsa_plan_mul(b, rows, experts), g->hidden);
     BUFFER(h8, CLSA_FP8, rows, ffn > g->hidden ? ffn : g->hidden);
     BUFFER(qkv, d->act, rows, width);
     BUFFER(ql, d->act, rows, g->q_lora);
@@ -142,7 +143,7 @@ static void activation_tensors(struct dsa *d)
     BUFFER(attn, d->act, rows, d->heads * (g->kv_lora > g->v_head ? g->kv_lora : g->v_head));
     BUFFER(vo, d->act, rows, d->heads * g->v_head);
     BUFFER(o8, CLSA_FP8, rows, d->heads * g->v_head);
-    BUFFER(y, d->act, rows, g->hidden);
+    BUFFER(y, d->act, clsa_plan_mul(b, rows, experts), g->hidden);
     BUFFER(rope, CLSA_F32, rows, g->qk_rope);
     BUFFER(iq, d->act, rows, (uint64_t)g->index_heads * g->index_dim);
     BUFFER(iq8, d->ixt, rows, (uint64_t)g->index_heads * g->index_dim);
