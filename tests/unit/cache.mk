@@ -20,3 +20,9 @@ tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_LDADD = libclsa_replay.a libclsa_routing.a libclsa_model.a libclsa_kernels.a \
   $(CLSA_KERNEL_ARCHIVES) libclsa_traces.a libclsa_hwmodels.a libclsa_base.a $(CLSA_TEST_LIBS) \
   $(ZSTD_LIBS) $(JANSSON_LIBS) $(CSV_LIBS) -lm
+
+check_PROGRAMS += tests/unit/cachegrind_walk
+TESTS += tests/unit/cachegrind.sh
+EXTRA_DIST += tests/unit/cachegrind.sh
+tests_unit_cachegrind_walk_SOURCES = tests/unit/cachegrind_walk.c
+tests_unit_cachegrind_walk_LDADD = libclsa_hwmodels.a libclsa_base.a
