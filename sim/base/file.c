@@ -117,7 +117,7 @@ int clsa_outfile_open(const char *path, struct clsa_outfile *out, struct clsa_er
         FILE *direct = S_ISDIR(st.st_mode) ? (errno = EISDIR, NULL) : fopen(path, "wb");
         if (!direct)
             return io_error(path, err);
-        *out = (struct clsa_outfile){.stream = direct};
+        *out = (struct clsa_outfile){.stream = direct, .path = clsa_strdup(path)};
         return CLSA_OK;
     }
     struct clsa_outfile o = {.path = clsa_strdup(path),

@@ -32,8 +32,8 @@ bool clsa_is_directory(const char *path);
  * standard output, which cannot be taken back. */
 struct clsa_outfile {
     FILE *stream;
-    char *path;
-    char *temporary; /* NULL when writing to standard output */
+    char *path;      /* NULL when writing to standard output */
+    char *temporary; /* NULL there and for devices and pipes, which are written directly */
 };
 
 int clsa_outfile_open(const char *path, struct clsa_outfile *out, struct clsa_err *err);

@@ -101,6 +101,46 @@ void clsa_help_man(FILE *out)
           ".SH EXIT STATUS\n0 done, 1 failed or does not hold, 2 usage.\n", out);
 }
 
+/* Whether two names begin with the same n characters that are a whole word of both. */
+static bool same_word(const char *a, const char *b, size_t n)
+{
+    return strncmp(a, b, n) == 0 && strcspn(a, " ") == n && strcspn(b, " ") == n;
+}
+
+/* "trace info" and its like complete as "trace" once. */
+static bool first_of_its_word(size_t i)
+{
+    const char *name = clsa_commands[i]->name;
+    for (size_t j = 0; j < i; j++)
+        if (same_word(clsa_commands[j]->name, name, strcspn(name, " ")))
+            return false;
+    return true;
+}
+
+static void put_options(FILE *out, const struct clsa_command *command)
+{
+    for (const struct clsa_option *o = command->options; o->name; o++)
+        fprintf(out, "--%s ", o->name);
+    fputs("--help", out);
+}
+
+/* What may follow the word: second words of commands, and options where the word is a command. */
+static void put_second_words(FILE *out, const char *word, int n)
+{
+    bool any = false;
+    for (size_t i = 0; clsa_commands[i]; i++) {
+        const struct clsa_command *c = clsa_commands[i];
+        if (!same_word(c->name, word, (size_t)n))
+            continue;
+        fputs(any ? " " : "", out);
+        any = true;
+        if (c->name[n])
+            fputs(c->name + n + 1, out);
+        else
+            put_options(out, c);
+    }
+}
+
 void clsa_help_completion(FILE *out)
 {
     fputs("# bash completion for clsa: source it, or install it as\n"
@@ -108,33 +148,24 @@ void clsa_help_completion(FILE *out)
           "    local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]} sub=${COMP_WORDS[2]}\n"
           "    local words=\n", out);
     fputs("    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"", out);
-    for (size_t i = 0; clsa_commands[i]; i++) {
-        const char *name = clsa_commands[i]->name;
-        const size_t n = strcspn(name, " ");
-        /* "trace info" and its like complete as "trace" once */
-        if (name[n] && i && strncmp(clsa_commands[i - 1]->name, name, n + 1) == 0)
-            continue;
-        fprintf(out, "%s%.*s", i ? " " : "", (int)n, name);
-    }
+    for (size_t i = 0; clsa_commands[i]; i++)
+        if (first_of_its_word(i))
+            fprintf(out, "%s%.*s", i ? " " : "", (int)strcspn(clsa_commands[i]->name, " "),
+                    clsa_commands[i]->name);
     fputs("\"\n    else\n        case \"$cmd $sub\" in\n", out);
-    for (size_t i = 0; clsa_commands[i]; i++) {
-        const struct clsa_command *c = clsa_commands[i];
-        fprintf(out, "        \"%s%s) words=\"", c->name, strchr(c->name, ' ') ? "\"" : " \"*");
-        for (const struct clsa_option *o = c->options; o->name; o++)
-            fprintf(out, "--%s ", o->name);
-        fputs("--help\" ;;\n", out);
-    }
-    for (size_t i = 0; clsa_commands[i]; i++) {
-        const char *name = clsa_commands[i]->name;
-        const size_t n = strcspn(name, " ");
-        if (!name[n] || (i && strncmp(clsa_commands[i - 1]->name, name, n + 1) == 0))
-            continue;
-        fprintf(out, "        \"%.*s \"*) words=\"", (int)n, name);
-        for (size_t j = i; clsa_commands[j] && strncmp(clsa_commands[j]->name, name, n + 1) == 0;
-             j++)
-            fprintf(out, "%s%s", j > i ? " " : "", clsa_commands[j]->name + n + 1);
-        fputs("\" ;;\n", out);
-    }
+    for (size_t i = 0; clsa_commands[i]; i++)
+        if (strchr(clsa_commands[i]->name, ' ')) {
+            fprintf(out, "        \"%s\") words=\"", clsa_commands[i]->name);
+            put_options(out, clsa_commands[i]);
+            fputs("\" ;;\n", out);
+        }
+    for (size_t i = 0; clsa_commands[i]; i++)
+        if (first_of_its_word(i)) {
+            const int n = (int)strcspn(clsa_commands[i]->name, " ");
+            fprintf(out, "        \"%.*s \"*) words=\"", n, clsa_commands[i]->name);
+            put_second_words(out, clsa_commands[i]->name, n);
+            fputs("\" ;;\n", out);
+        }
     fputs("        esac\n    fi\n"
           "    case \"$cur\" in\n    -*) ;;\n    *) [ \"$COMP_CWORD\" -gt 1 ] && COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n"
           "    COMPREPLY+=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"

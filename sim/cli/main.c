@@ -47,7 +47,8 @@ static bool wants_help(int argc, char **argv)
 static int finish_output(int code)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        clsa_error("standard output: write failed");
+        if (code == 0)
+            clsa_error("standard output: write failed");
         return code ? code : 1;
     }
     return code;

@@ -596,7 +596,7 @@ int clsa_table_case(enum clsa_table table, const struct clsa_csv *csv, size_t ro
         [CLSA_TABLE_OWN_STEP_OPS] = own_step_op_row,
     };
     struct clsa_table_case c = {.target = true, .variants = 1, .only = -1};
-    const char *time = clsa_csv_column(csv, "latency_us") >= 0 ? "latency_us" : "median";
+    const char *time = clsa_csv_column(csv, "median") >= 0 ? "median" : "latency_us";
     int column, status = clsa_csv_need(csv, time, &column, err);
     if (!status)
         status = clsa_csv_f64(csv, row, column, &c.measured_us, err);
