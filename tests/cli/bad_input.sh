@@ -1,7 +1,7 @@
 #!/bin/sh
 # Damaged and hostile input: one message that names file and place, exit 1 or 2, nothing half written.
 . "${CLSA_SRC:-.}/tests/cli/lib.sh"
-plan 33
+plan 63
 M=$SRC/models
 cd "$SCRATCH" || exit 99
 head -c 600 "$SRC/COPYING" >text
@@ -44,6 +44,30 @@ fails 1 'nowhere' "a model that does not exist" "$CLSA" plan --model nowhere
 fails 1 'is a directory|not a regular|config.json' "a folder without a model" "$CLSA" plan --model "$SCRATCH"
 rm -f m.json m.safetensors
 
+printf '{"model_type": "clsa", "name": "\377\376"}' >m.json
+fails 1 'm.json:1' "a config that is not UTF-8" "$CLSA" plan --model m.json
+head -c 100000 /dev/zero | tr '\0' '[' >m.json
+fails 1 'm.json:1' "a config of brackets alone" "$CLSA" plan --model m.json
+: >m.json
+fails 1 'm.json' "an empty config" "$CLSA" plan --model m.json
+rm -f m.json
+
+# --- prompts, tasks, golden values
+B="$M/clsa-byte-5m.json"
+: >empty
+fails 1 'empty: no text' "an empty prompt" "$CLSA" run --text empty
+fails 1 'absent' "a prompt that does not exist" "$CLSA" run --text absent
+printf '5 7\n9 x\n' >numbers
+fails 1 'numbers:2' "a token that is no number" "$CLSA" run --tokens numbers
+echo '5 256' >numbers
+fails 1 'numbers.*256' "a token beyond the vocabulary" "$CLSA" run --tokens numbers
+head -c 3000 "$M/tasks.safetensors" >cut.safetensors
+fails 1 'cut.safetensors' "a task set cut short" "$CLSA" eval --tasks ./cut.safetensors
+head -c 90000 "$SRC/tests/golden/golden.safetensors" >cut.safetensors
+fails 1 'cut.safetensors' "golden values cut short" "$CLSA" verify --model "$B" --golden cut.safetensors
+fails 1 'tasks.safetensors' "golden values that are none" \
+    "$CLSA" verify --model "$B" --golden "$M/tasks.safetensors"
+
 # --- contexts and groups
 fails 1 'memory|bytes' "a context longer than memory" \
     "$CLSA" run --model clsa-4b --synthetic --prompt 64M --decode 1
@@ -69,6 +93,29 @@ fails 1 'loop.csv' "a machine that is its own base" "$CLSA" machine check ./loop
 fails 2 'l2.size' "an override with a wrong unit" \
     "$CLSA" predict --model clsa-4b --machine toy-gpu --set l2.size=3GHz --fast
 
+fails 1 'directory' "a folder as a machine" "$CLSA" machine check "$SCRATCH"
+head -c 100000 /dev/urandom >noise.csv
+fails 1 'noise.csv:[0-9]+' "noise as a machine" "$CLSA" machine check noise.csv
+
+# --- implementations and measurements
+P="$CLSA predict --fast --model clsa-4b --machine h100-sxm"
+fails 1 'nobody' "an unknown implementation" $P --implementation nobody
+printf 'op,parameter,value,unit,source\n*,launch.colour,1,-,t\n' >i.csv
+fails 1 'i.csv:2.*launch.colour' "an unknown constant" $P --implementation ./i.csv
+printf 'op,parameter,value,unit,source\nfrobnicate,tile.m,64,-,t\n' >i.csv
+fails 1 'i.csv:2.*frobnicate' "an unknown op" $P --implementation ./i.csv
+printf 'op,parameter,value,unit\n*,tile.m,64,-\n' >i.csv
+fails 1 'i.csv.*source' "a missing column" $P --implementation ./i.csv
+V="$CLSA validate --machine h100-sxm --op topk --measured"
+printf 'score_mode,batch,new_tokens,past\nflat,1,1,2048\n' >r.csv
+fails 1 'r.csv.*latency_us' "measurements without times" $V r.csv
+printf 'score_mode,batch,new_tokens,past,latency_us\nflat,1,1,2048,quick\n' >r.csv
+fails 1 'r.csv:2.*latency_us' "a time that is no number" $V r.csv
+printf 'score_mode,batch,new_tokens,past,latency_us\nflat,1,1,2048,5,6\n' >r.csv
+fails 1 'r.csv:2' "more cells than columns" $V r.csv
+fails 2 'nonsense' "an unknown table" \
+    "$CLSA" validate --machine h100-sxm --op nonsense --measured r.csv
+
 # --- traces
 "$CLSA" trace generate t.clsat --model clsa-byte-5m --context 512 --decode 2 || exit 99
 head -c 2000 t.clsat >cut.clsat
@@ -79,6 +126,12 @@ fails 1 'flipped.clsat: offset [0-9]+' "a trace with a flipped bit" "$CLSA" trac
 fails 1 'text' "a file that is no trace" "$CLSA" trace info text
 fails 1 'No space|write failed' "a full disk while a trace is written" \
     "$CLSA" trace generate /dev/full --model clsa-byte-5m --context 64
+fails 1 'absent' "a trace written to a folder that is not there" \
+    "$CLSA" trace generate absent/t.clsat --model clsa-byte-5m --context 64
+fails 1 'cut.clsat: offset [0-9]+' "a replay of a trace cut short stores nothing" \
+    "$CLSA" replay cut.clsat --machine toy-gpu --db none.db
+fails 1 'text' "a capture that is none" \
+    "$CLSA" trace import none.clsat text --from sglang --layers 2 --top-k 8
 
 # --- stores
 "$CLSA" predict --fast --model clsa-4b --machine h100-sxm --group 0,1 --db s.db >/dev/null || exit 99
@@ -89,3 +142,13 @@ flip flipped.db 20
 fails 1 'flipped.db' "a store with a flipped bit in its header" "$CLSA" query flipped.db runs
 fails 1 'text' "a file that is no store" "$CLSA" predict --fast --model clsa-4b --machine h100-sxm --db text
 fails 2 's.db|DROP|read' "a query that would change the store" "$CLSA" query s.db 'DROP TABLE run'
+fails 1 'absent.db' "a store that does not exist is not made by a question" \
+    "$CLSA" query absent.db runs
+fails 1 'text' "a report of a file that is no store" "$CLSA" report text -o none.html
+fails 1 'absent' "a report to a folder that is not there" "$CLSA" report s.db -o absent/r.html
+fails 1 'cut.db' "a merge with a store cut short makes nothing" "$CLSA" merge none.db s.db cut.db
+fails 1 '/dev/full: (No space|write failed)' "a full disk while a report is written" "$CLSA" report s.db -o /dev/full
+fails 1 'No space|write failed' "a full disk behind standard output" \
+    sh -c '"$0" plan --model clsa-4b >/dev/full' "$CLSA"
+fails 1 'No space|write failed' "a full disk behind an answer" \
+    sh -c '"$0" query s.db runs >/dev/full' "$CLSA"
