@@ -47,8 +47,8 @@ struct clsa_dram_counters {
 
 struct clsa_dram;
 
-/* What a machine's dram.* parameters say. The window is 64 bursts: an estimate, controllers queue some
- * tens of bursts a channel (DRAMsim3, Li et al. 2020, has 32 by default). */
+/* What a machine's dram.* parameters say. The window is 64 bursts: an estimate, controllers queue
+ * some tens of bursts a channel (DRAMsim3, Li et al. 2020, has 32 by default). */
 void clsa_dram_config_of(const struct clsa_machine *machine, struct clsa_dram_config *out);
 
 /* All rows closed, nothing under way. Returns 0, CLSA_ERANGE (a shape that cannot be) or

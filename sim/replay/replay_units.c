@@ -7,6 +7,9 @@
 
 #define PIECES 256
 #define BUFFER 2048
+/* Runs of one stream that are walked one by one; more is no step that anybody ran, but a file that
+ * lies. */
+#define RUNS_MAX (UINT64_C(1) << 32)
 
 struct piece {
     uint64_t offset, bytes;
@@ -25,7 +28,7 @@ struct walk {
     void *user;
     size_t n;
     struct clsa_byte_run buffer[BUFFER];
-    uint64_t rows;
+    uint64_t rows, runs;
     bool counting;
 };
 
@@ -65,6 +68,8 @@ static int put(struct walk *w, uint64_t address, uint64_t bytes)
     if (!bytes)
         return 0;
     w->left -= bytes;
+    if (++w->runs > RUNS_MAX)
+        return CLSA_ELIMIT;
     struct clsa_byte_run *last = w->n ? &w->buffer[w->n - 1] : NULL;
     if (last && last->address + last->bytes == address) {
         last->bytes += bytes;
@@ -281,7 +286,7 @@ static void begin(struct walk *w, const struct clsa_trace_step *trace, const str
     w->left = UINT64_MAX;
     w->n = 0;
     w->n_pieces = 0;
-    w->rows = 0;
+    w->rows = w->runs = 0;
     w->counting = false;
     gather_pieces(w, group);
 }
@@ -297,6 +302,9 @@ int clsa_units_walk(const struct clsa_trace_step *trace, const struct clsa_op *o
     w.emit = emit;
     w.user = user;
     const int status = walk_axis(&w, err);
+    if (status == CLSA_ELIMIT)
+        return clsa_fail(err, status, "step %llu: an operand of %s has over 2^32 rows apart",
+                         (unsigned long long)trace->number, clsa_op_kind_text(op->kind));
     return status ? status : flush(&w);
 }
 

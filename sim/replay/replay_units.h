@@ -27,7 +27,8 @@ void clsa_units_join(const struct clsa_op *op, unsigned first, unsigned wanted,
 
 /* Emits the rows of a group. At most `limit_bytes` of an operand over outputs (axis N) are emitted:
  * a grouped product touches the experts that were hit and no others. Returns 0, what `emit`
- * returned, or CLSA_EFORMAT (an index set is missing; the message names step, query and set). */
+ * returned, CLSA_EFORMAT (an index set is missing; the message names step, query and set) or
+ * CLSA_ELIMIT (rows without end). */
 int clsa_units_walk(const struct clsa_trace_step *trace, const struct clsa_op *op,
                     const struct clsa_units_group *group, uint64_t limit_bytes,
                     clsa_units_emit emit, void *user, struct clsa_err *err);

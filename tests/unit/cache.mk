@@ -26,3 +26,8 @@ TESTS += tests/unit/cachegrind.sh
 EXTRA_DIST += tests/unit/cachegrind.sh
 tests_unit_cachegrind_walk_SOURCES = tests/unit/cachegrind_walk.c
 tests_unit_cachegrind_walk_LDADD = libclsa_hwmodels.a libclsa_base.a
+
+# On demand: make tests/bench/bench_replay, then run it.
+EXTRA_PROGRAMS += tests/bench/bench_replay
+tests_bench_bench_replay_SOURCES = tests/bench/bench_replay.c
+tests_bench_bench_replay_LDADD = $(tests_unit_test_replay_LDADD)

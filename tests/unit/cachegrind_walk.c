@@ -1,11 +1,13 @@
-/* One access pattern in two forms: done for real (cachegrind counts its misses) or fed to our caches.
+/* One access pattern in two forms: done for real (cachegrind counts its misses) or fed to our
+ * caches.
  *
  *   cachegrind_walk run       does it
  *   cachegrind_walk rest      everything else such a process does: the part to subtract
  *   cachegrind_walk simulate  prints "first-level misses, last-level misses" of hwmodels/cache.c
  *
- * The pattern is sparse decode in small: rounds of an index scan, a gather of rows of 576 bytes, and a
- * result that is written. Memory lies at a fixed address, so that sets are the same every time. */
+ * The pattern is sparse decode in small: rounds of an index scan, a gather of rows of 576 bytes,
+ * and a result that is written. Memory lies at a fixed address, so that sets are the same every
+ * time. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
