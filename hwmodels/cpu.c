@@ -41,8 +41,8 @@ static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_s
     return (struct levels){s->bytes * in_l2, s->bytes * (in_l3 - in_l2), s->bytes * (1 - in_l3)};
 }
 
-/* Seconds of one core on random rows: lines of a row wait together, `lines` of them at once, for the
- * level that answers; the first touch of a row may wait for a page walk. */
+/* Seconds of one core on random rows: lines of a row wait together, `lines` of them at once, for
+ * the level that answers; the first touch of a row may wait for a page walk. */
 static double row_seconds(const struct clsa_machine *m, const struct clsa_cpu_stream *s,
                           const struct levels *at, double threads, double lines, double clock)
 {
@@ -102,8 +102,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram;
     }
-    const double memory =
-        fmax(core, dram_bytes / (m->dram_bandwidth * m->dram_stream)) / or_one(call->memory_efficiency);
+    const double memory = fmax(core, dram_bytes / (m->dram_bandwidth * m->dram_stream)) /
+                          or_one(call->memory_efficiency);
     const double overlap = call->overlap > 0 ? call->overlap : 1;
     const double busy = fmax(arithmetic, memory) + (1 - overlap) * fmin(arithmetic, memory);
     out->arithmetic_seconds = arithmetic * uneven;

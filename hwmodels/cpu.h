@@ -1,10 +1,11 @@
 /* The timing core of CPU kernels.
  *
- * A call is work that `parts` equal units share over threads. Its streams are answered by the level of
- * the memory hierarchy that the bytes since their last use leave them in; each level has a rate a core
- * and memory a rate of its own. Rows at random places are not prefetched: a row waits for its lines, a
- * limited number at once, and for the page walk when the pool is beyond TLB reach. Arithmetic and memory
- * overlap as far as the implementation says. A call over several threads pays one fork and join. */
+ * A call is work that `parts` equal units share over threads. Its streams are answered by the level
+ * of the memory hierarchy that the bytes since their last use leave them in; each level has a rate
+ * a core and memory a rate of its own. Rows at random places are not prefetched: a row waits for
+ * its lines, a limited number at once, and for the page walk when the pool is beyond TLB reach.
+ * Arithmetic and memory overlap as far as the implementation says. A call over several threads pays
+ * one fork and join. */
 #ifndef CLSA_HWMODELS_CPU_H
 #define CLSA_HWMODELS_CPU_H
 
@@ -22,9 +23,9 @@ struct clsa_cpu_stream {
     double again_bytes;  /* further reads of the same bytes, answered by the core's own L2 */
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
-    double distance;     /* bytes that came in since the last use, its own included; INFINITY: never */
-    /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or any
-     * cache, answered, and page walks of a row. */
+    double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
+    /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or
+     * any cache, answered, and page walks of a row. */
     bool known;
     double in_l2, in_cache, walks;
 };
@@ -52,12 +53,12 @@ struct clsa_cpu_time {
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                         unsigned threads, struct clsa_cpu_time *out);
 
-/* Part of data of that reuse distance that a cache of `size_bytes` still holds: all below nine tenths
- * of the size, none above eleven. */
+/* Part of data of that reuse distance that a cache of `size_bytes` still holds: all below nine
+ * tenths of the size, none above eleven. */
 double clsa_cpu_kept(double distance_bytes, double size_bytes);
 
-/* Seconds of a page walk that a random access to a pool costs on average, nested paging included: the
- * pages beyond the TLB's reach, each with the walk's own cache misses in tlb.walk. */
+/* Seconds of a page walk that a random access to a pool costs on average, nested paging included:
+ * the pages beyond the TLB's reach, each with the walk's own cache misses in tlb.walk. */
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes);
 
 #endif

@@ -68,9 +68,10 @@ double clsa_gpu_row_efficiency(const struct clsa_machine *machine, double row_by
 {
     if (row_bytes <= 0)
         return 1;
-    /* Whole bursts move. A row, and every further piece of it on the next channel, costs its channel
-     * an activate beside its bytes, which neighbours of other banks hide only in part: on H100 random
-     * rows take their bytes' time and about 3 ns more (h100_own_micro.csv, gather from 8.6 GB). */
+    /* Whole bursts move. A row, and every further piece of it on the next channel, costs its
+     * channel an activate beside its bytes, which neighbours of other banks hide only in part: on
+     * H100 random rows take their bytes' time and about 3 ns more (h100_own_micro.csv, gather from
+     * 8.6 GB). */
     const double burst = machine->dram_burst;
     const double moved = ceil(row_bytes / burst) * burst;
     const double channel_rate =
@@ -94,10 +95,11 @@ double clsa_gpu_l1_kept(const struct clsa_machine *machine, const struct clsa_gp
 
 void clsa_gpu_l2_edges(const struct clsa_machine *machine, double *all, double *none)
 {
-    /* With P partitions a line that SMs of several parts read is held in each. Data read by every SM
-     * fits once a partition, data read by one side fits once: the middle of the two, size * (1 + 1/P)
-     * / 2, is where a sweep over a growing buffer stops to hit (measured on H100: all hits at 0.64 of
-     * the size, none at 0.96; h100_own_micro.csv, read). The edge is blurred by hashed sets. */
+    /* With P partitions a line that SMs of several parts read is held in each. Data read by every
+     * SM fits once a partition, data read by one side fits once: the middle of the two, size * (1 +
+     * 1/P) / 2, is where a sweep over a growing buffer stops to hit (measured on H100: all hits at
+     * 0.64 of the size, none at 0.96; h100_own_micro.csv, read). The edge is blurred by hashed
+     * sets. */
     const double middle = machine->l2_size * (0.5 + 0.5 / machine->l2_partitions);
     *all = 0.88 * middle;
     *none = min2(machine->l2_size, 1.2 * middle);
@@ -112,7 +114,7 @@ double clsa_gpu_l2_kept(const struct clsa_machine *machine, double distance_byte
 
 struct rates {
     double arithmetic; /* of one block's step, alone on its SM */
-    double l2, dram, port; /* of one block's step: seconds of the whole machine's or SM's resource */
+    double l2, dram, port; /* of one block's step, seconds of the resource that is shared */
     double step_bytes;
     enum clsa_gpu_bound arithmetic_bound;
 };
@@ -133,7 +135,8 @@ static void block_rates(const struct clsa_machine *m, const struct clsa_gpu_kern
     r->arithmetic = max2(max2(tensor, vector), max2(special, smem)) + issue;
     r->arithmetic_bound = tensor > vector + issue ? CLSA_BOUND_TENSOR : CLSA_BOUND_VECTOR;
     r->step_bytes = service->l2_bytes / work;
-    r->port = (service->l2_bytes + service->write_bytes) / work / (m->sm_l2_bandwidth * m->sm_clock);
+    r->port =
+        (service->l2_bytes + service->write_bytes) / work / (m->sm_l2_bandwidth * m->sm_clock);
     r->l2 = (service->l2_bytes + service->write_bytes) / work /
             (m->l2_bandwidth * or_one(k->l2_efficiency));
     /* Writes turn the bus around: reads run at dram.stream, an equal mix at dram.mixed. */

@@ -1,9 +1,9 @@
 /* The timing core of every GPU kernel.
  *
- * A kernel is `blocks` thread blocks in waves over the SMs. A block has a prologue, `steps` steps and
- * an epilogue. A step asks memory for bytes and the SM for arithmetic; `stages` steps' bytes are in
- * flight at once. What answers the bytes (L2 or DRAM, in which rows) is a memory service, worked out by
- * whoever calls: the closed form from reuse distances, replay from exact cache state.
+ * A kernel is `blocks` thread blocks in waves over the SMs. A block has a prologue, `steps` steps
+ * and an epilogue. A step asks memory for bytes and the SM for arithmetic; `stages` steps' bytes
+ * are in flight at once. What answers the bytes (L2 or DRAM, in which rows) is a memory service,
+ * worked out by whoever calls: the closed form from reuse distances, replay from exact cache state.
  *
  * A wave of c blocks takes prologue + steps * t + epilogue, where t is the longest of
  *   arithmetic of the blocks that share an SM (matrix, vector, special, shared memory),
@@ -11,7 +11,8 @@
  *   bytes of all c blocks over the L2's rate, and those that miss over the DRAM's,
  *   bytes of an SM's blocks over what latency lets through: in flight / latency (Little's law),
  *   one block's own chain: its latency over its stages plus what does not overlap.
- * Later waves hide prologues behind the blocks still at work. So small grids are bound by latency and large ones by bandwidth, and the last wave pays its tail. */
+ * Later waves hide prologues behind the blocks still at work. So small grids are bound by latency
+ * and large ones by bandwidth, and the last wave pays its tail. */
 #ifndef CLSA_HWMODELS_GPU_H
 #define CLSA_HWMODELS_GPU_H
 
@@ -119,14 +120,15 @@ double clsa_gpu_row_efficiency(const struct clsa_machine *machine, double row_by
 double clsa_gpu_l1_kept(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
                         double block_bytes);
 /* Part of a working set that is still in L2 when `distance_bytes` other bytes passed since its last
- * use: 1 up to the size of a partition pair without duplication, falling to 0 as duplication of lines
- * in both partitions ends. */
+ * use: 1 up to the size of a partition pair without duplication, falling to 0 as duplication of
+ * lines in both partitions ends. */
 double clsa_gpu_l2_kept(const struct clsa_machine *machine, double distance_bytes);
 /* The largest distance at which all is kept and the least at which nothing is. */
 void clsa_gpu_l2_edges(const struct clsa_machine *machine, double *all, double *none);
 /* Latency of a load by where it is answered, seconds: mean over near and far L2. */
 double clsa_gpu_l2_latency(const struct clsa_machine *machine);
-/* Matrix rate of a dtype on one SM, FLOP/s; 0 when the machine has none (bf16 stands in for f16). */
+/* Matrix rate of a dtype on one SM, FLOP/s; 0 when the machine has none (bf16 stands in for
+ * f16). */
 double clsa_gpu_tensor_rate(const struct clsa_machine *machine, unsigned dtype);
 
 #endif

@@ -16,7 +16,8 @@ static const struct {
     double fallback, least, most;
     const char *choices, *doc;
 } table[] = {
-#define X(id, name, dim, def, lo, hi, choices, doc) {name, CLSA_DIM_##dim, def, lo, hi, choices, doc},
+#define X(id, name, dim, def, lo, hi, choices, doc)                                                \
+    {name, CLSA_DIM_##dim, def, lo, hi, choices, doc},
     CLSA_IMPL_TABLE(X)
 #undef X
 };

@@ -1,10 +1,12 @@
-/* An implementation: how software uses silicon, read from CSV rows `op,parameter,value,unit,source`.
+/* An implementation: how software uses silicon, read from CSV rows
+ * `op,parameter,value,unit,source`.
  *
- * `op` is a kind with its role ("gemm_down"), an op kind ("gemm"), the start of kinds ("attn_*"), or "*"
- * for all; the first of these that holds wins.
- * A row `*,base,NAME,-,...` starts from another implementation; rows of the file itself win. One table
- * names every parameter; unknown, repeated and impossible ones are errors with file and line. What a
- * parameter means for a kind of op is said where that kind is mapped (sim/replay/map_*.c). */
+ * `op` is a kind with its role ("gemm_down"), an op kind ("gemm"), the start of kinds ("attn_*"),
+ * or "*" for all; the first of these that holds wins.
+ * A row `*,base,NAME,-,...` starts from another implementation; rows of the file itself win. One
+ * table names every parameter; unknown, repeated and impossible ones are errors with file and line.
+ * What a parameter means for a kind of op is said where that kind is mapped
+ * (sim/replay/map_*.c). */
 #ifndef CLSA_HWMODELS_IMPLEMENTATION_H
 #define CLSA_HWMODELS_IMPLEMENTATION_H
 
@@ -20,15 +22,15 @@ struct clsa_op;
 #define CLSA_IMPL_TABLE(X)                                                                         \
     /* which kernels run */                                                                        \
     X(METHOD, "method", TEXT, 0, 0, 0, CLSA_IMPL_METHODS, "how the op is done; see map_*.c")       \
-    X(LAUNCH, "launch", TEXT, 0, 0, 0, "graph|stream|fused", "how kernels of the op are launched; " \
-      "fused: the op costs no launch and no time of its own")                                      \
+    X(LAUNCH, "launch", TEXT, 0, 0, 0, "graph|stream|fused",                                       \
+      "how kernels of the op are launched; fused: the op costs no launch and no time of its own")  \
     X(EXTRA_LAUNCHES, "extra_launches", COUNT, 0, 0, 1000, NULL,                                   \
       "small helper kernels beside the op's own (casts, copies, metadata)")                        \
     X(EXTRA_TIME, "extra_time", SECONDS, 0, 0, 1e-2, NULL, "what one of those takes")              \
     X(FIXED_TIME, "fixed_time", SECONDS, 0, 0, 1e-1, NULL,                                         \
       "host synchronisation or set-up once an op, outside its kernels")                            \
     X(HOST_TIME, "host_time", SECONDS, 0, 0, 1e-1, NULL,                                           \
-      "what the host takes to issue the op where no graph was captured (prefill); the step takes the "  \
+      "what the host takes to issue the op where no graph was captured (prefill): steps take the " \
       "longer of host and GPU")                                                                    \
     /* shape of a kernel */                                                                        \
     X(TILE_M, "tile_m", COUNT, 0, 0, 65536, NULL, "rows of a tile; 0: chosen by the mapping")      \
@@ -70,7 +72,7 @@ struct clsa_op;
     X(PLAN, "plan", CYCLES, 0, 0, 1e7, NULL,                                                       \
       "kernel of one block that plans the work before the op's own; 0: none")                     \
     /* the second kernel of a split operation */                                                   \
-    X(COMBINE_PROLOGUE, "combine_prologue", CYCLES, 0, 0, 1e7, NULL, "as prologue, combine kernel") \
+    X(COMBINE_PROLOGUE, "combine_prologue", CYCLES, 0, 0, 1e7, NULL, "prologue, combine kernel")   \
     X(COMBINE_STEP, "combine_step", CYCLES, 0, 0, 1e7, NULL, "a split joined, combine kernel")     \
     X(COMBINE_ISSUE, "combine_issue", CYCLES, 0, 0, 1e7, NULL,                                     \
       "instruction issue of a combine block that the blocks of an SM share")                       \
@@ -144,29 +146,31 @@ struct clsa_implementation {
     size_t n_strings;
 };
 
-/* Reads an implementation by name (a file of hwmodels/implementations) or path. `sets` are overrides
- * "op.parameter=VALUE[ ]UNIT" ("gemm.stages=4", "*.launch=stream").
+/* Reads an implementation by name (a file of hwmodels/implementations) or path. `sets` are
+ * overrides "op.parameter=VALUE[ ]UNIT" ("gemm.stages=4", "*.launch=stream").
  * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE, CLSA_EIO or CLSA_ENOMEM. */
 int clsa_impl_read(const char *name, const char *const *sets, size_t n_sets,
                    struct clsa_implementation *out, struct clsa_err *err);
 /* Takes NULL and zeroed structs. */
 void clsa_impl_destroy(struct clsa_implementation *impl);
 
-/* The value that holds for an op: role row, else kind row, else "*" row, else the table's default. */
+/* The value that holds for an op: role row, else kind row, else "*" row, else the table's
+ * default. */
 double clsa_impl_get(const struct clsa_implementation *impl, const struct clsa_op *op,
                      enum clsa_impl_parameter p);
 /* The same by kind and role (enum clsa_op_kind, enum clsa_role). */
 double clsa_impl_value(const struct clsa_implementation *impl, unsigned kind, unsigned role,
                        enum clsa_impl_parameter p);
-/* Changes the last row that names just this op and parameter ("op.parameter") to a value in base units;
- * more specific rows still win. For fitting. Returns 0 or CLSA_ENOTFOUND. */
+/* Changes the last row that names just this op and parameter ("op.parameter") to a value in base
+ * units; more specific rows still win. For fitting. Returns 0 or CLSA_ENOTFOUND. */
 int clsa_impl_assign(struct clsa_implementation *impl, const char *name, double value,
                      struct clsa_err *err);
 /* The value of the row "op.parameter" in base units: what the last row that names just this op and
  * parameter says. Returns 0 or CLSA_ENOTFOUND. */
 int clsa_impl_assigned(const struct clsa_implementation *impl, const char *name, double *value,
                        struct clsa_err *err);
-/* The least and most that the parameter of "op.parameter" may be, base units; untouched when unknown. */
+/* The least and most that the parameter of "op.parameter" may be, base units; untouched when
+ * unknown. */
 void clsa_impl_bounds(const char *name, double *least, double *most);
 /* Sets one value for a kind (all its roles), for tests. */
 void clsa_impl_put(struct clsa_implementation *impl, unsigned kind, enum clsa_impl_parameter p,

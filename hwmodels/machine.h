@@ -1,9 +1,9 @@
 /* A machine: what silicon is, read from CSV rows `parameter,value,unit,source`.
  *
- * One table below names every parameter. A file may start from another machine by a row `base`; rows
- * of the file itself win over inherited ones, and overrides (`--set name=value`) win over both. Unknown,
- * repeated, missing and impossible parameters are errors with file and line. Values are held in base
- * units: bytes, bytes/s, Hz, s, FLOP/s, cycles, counts.
+ * One table below names every parameter. A file may start from another machine by a row `base`;
+ * rows of the file itself win over inherited ones, and overrides (`--set name=value`) win over
+ * both. Unknown, repeated, missing and impossible parameters are errors with file and line. Values
+ * are held in base units: bytes, bytes/s, Hz, s, FLOP/s, cycles, counts.
  *
  * Hardware only: how software uses it is hwmodels/implementation.h. */
 #ifndef CLSA_HWMODELS_MACHINE_H
@@ -127,7 +127,7 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(tlb_l2_latency, "tlb.l2_latency", CYCLES, CLSA_MAY_BOTH, 7, 0, 1e5,                          \
       "added when the first level misses and the last level hits")                                 \
     X(tlb_walk, "tlb.walk", SECONDS, CLSA_NEED_BOTH, 0, 0, 1e-4, "added by a miss of every level") \
-    X(tlb_walkers, "tlb.walkers", COUNT, CLSA_MAY_BOTH, 4, 1, 65536, "page walks under way at once") \
+    X(tlb_walkers, "tlb.walkers", COUNT, CLSA_MAY_BOTH, 4, 1, 65536, "page walks at once")         \
     X(tlb_nested, "tlb.nested", COUNT, CLSA_MAY_BOTH, 1, 1, 10,                                    \
       "factor on tlb.walk under a hypervisor")                                                     \
     /* concurrency and launches */                                                                 \
@@ -180,9 +180,9 @@ struct clsa_machine {
 
 /* Reads a machine by name (a file of hwmodels/machines) or path, follows its `base` rows (at most 8
  * deep, a loop is an error), applies n_sets overrides of the form "name=VALUE[ ]UNIT", checks all.
- * Besides the parameters a file has rows `kind` (gpu or cpu; unit -), and may have `base` and `title`.
- * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE (a bad override), CLSA_EIO or
- * CLSA_ENOMEM. The caller releases *out with clsa_machine_destroy. */
+ * Besides the parameters a file has rows `kind` (gpu or cpu; unit -), and may have `base` and
+ * `title`. Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE (a bad override),
+ * CLSA_EIO or CLSA_ENOMEM. The caller releases *out with clsa_machine_destroy. */
 int clsa_machine_read(const char *name, const char *const *sets, size_t n_sets,
                       struct clsa_machine *out, struct clsa_err *err);
 /* Takes NULL and zeroed structs. */

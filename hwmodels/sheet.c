@@ -97,8 +97,9 @@ int clsa_sheet_number(const struct clsa_sheet_row *row, enum clsa_dimension dime
         return clsa_sheet_fail(row, CLSA_EFORMAT, err, "'%s %s' is no number with a known unit",
                                row->value, row->unit);
     if (value < least || value > most)
-        return clsa_sheet_fail(row, CLSA_ERANGE, err, "%s %s is impossible (%g to %g in base units)",
-                               row->value, row->unit, least, most);
+        return clsa_sheet_fail(row, CLSA_ERANGE, err,
+                               "%s %s is impossible (%g to %g in base units)", row->value,
+                               row->unit, least, most);
     *out = value;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* A sheet: the CSV form that machines and implementations share, with inheritance.
  *
- * Columns are [op,]parameter,value,unit,source. A row whose parameter is `base` names the sheet that
- * this one starts from; its rows come first in the result, so that later rows win. */
+ * Columns are [op,]parameter,value,unit,source. A row whose parameter is `base` names the sheet
+ * that this one starts from; its rows come first in the result, so that later rows win. */
 #ifndef CLSA_HWMODELS_SHEET_H
 #define CLSA_HWMODELS_SHEET_H
 
@@ -28,8 +28,8 @@ struct clsa_sheet {
 };
 
 /* Reads a sheet by name or path from `room` ("hwmodels/machines"), with its bases and overrides of
- * the form "[op.]parameter=VALUE[ ]UNIT". A parameter twice in one file is an error, as are an empty
- * source, a base that leads back to itself and a chain deeper than CLSA_SHEET_DEPTH.
+ * the form "[op.]parameter=VALUE[ ]UNIT". A parameter twice in one file is an error, as are an
+ * empty source, a base that leads back to itself and a chain deeper than CLSA_SHEET_DEPTH.
  * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_EUSAGE (override), CLSA_EIO or CLSA_ENOMEM. */
 int clsa_sheet_read(const char *room, const char *name, bool with_op, const char *const *sets,
                     size_t n_sets, struct clsa_sheet *out, struct clsa_err *err);

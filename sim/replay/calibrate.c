@@ -113,7 +113,9 @@ static double mean_error(struct fit *fit, enum use use, int fold)
     double sum = 0, count = 0;
     for (size_t i = 0; i < fit->n && !fit->status; i++) {
         const struct item *item = &fit->items[i];
-        if (item->use != use || (fold >= 0 ? (int)item->fold != fold : (int)item->fold == fit->fold))
+        if (item->use != use)
+            continue;
+        if (fold >= 0 ? (int)item->fold != fold : (int)item->fold == fit->fold)
             continue;
         struct clsa_table_row row;
         fit->status = clsa_table_predict_case(&item->c, fit->request->machine, fit->impl, &row,

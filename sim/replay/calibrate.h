@@ -1,9 +1,10 @@
 /* Fitting the named constants of an implementation to measured tables.
  *
- * A constant is a row of the implementation whose source starts with "fitted"; a fit changes only such
- * rows (or those named). Each is scaled by a positive factor within the bounds of its parameter; the
- * mean absolute error of the fitting rows is minimised by the simplex method of Nelder and Mead (1965)
- * with restarts, which needs no derivatives of the waves and steps in the model. */
+ * A constant is a row of the implementation whose source starts with "fitted"; a fit changes only
+ * such rows (or those named). Each is scaled by a positive factor within the bounds of its
+ * parameter; the mean absolute error of the fitting rows is minimised by the simplex method of
+ * Nelder and Mead (1965) with restarts, which needs no derivatives of the waves and steps in the
+ * model. */
 #ifndef CLSA_REPLAY_CALIBRATE_H
 #define CLSA_REPLAY_CALIBRATE_H
 
@@ -35,8 +36,8 @@ struct clsa_calibrate_result {
     const char *names[CLSA_CALIBRATE_CONSTANTS]; /* owned by the result */
     double before[CLSA_CALIBRATE_CONSTANTS], after[CLSA_CALIBRATE_CONSTANTS]; /* base units */
     double error_before, error_after; /* mean absolute error of the fitting rows, % */
-    double error_held_out;            /* of the target rows not fitted on, %; 0 when there are none */
-    double error_cross_validated;     /* mean over folds of the rows left out, %; 0 when not asked */
+    double error_held_out;            /* of the rows not fitted on, %; 0 when there are none */
+    double error_cross_validated;     /* mean over folds of the rows left out, %; 0: not asked */
     size_t rows_fitted, rows_held_out;
     char *text; /* backing store */
 };
@@ -48,8 +49,8 @@ int clsa_calibrate(const struct clsa_calibrate_request *request, struct clsa_imp
                    struct clsa_calibrate_result *out, struct clsa_err *err);
 void clsa_calibrate_destroy(struct clsa_calibrate_result *result);
 
-/* Minimises f over n variables from `start` (changed to the best point found) with steps of `step` in
- * each, until the simplex is within 1e-4 of its best or `most` evaluations. Returns the least f.
+/* Minimises f over n variables from `start` (changed to the best point found) with steps of `step`
+ * in each, until the simplex is within 1e-4 of its best or `most` evaluations. Returns the least f.
  * Deterministic. n at most CLSA_CALIBRATE_CONSTANTS. */
 double clsa_simplex(double (*f)(void *user, const double *x), void *user, unsigned n, double *start,
                     double step, unsigned most);

@@ -82,7 +82,8 @@ void clsa_interval_prediction(const struct clsa_machine *machine,
         p->ps_hi = (uint64_t)(ps * (1 + above));
         clsa_interval_add(&sum, &step->ops[i], ps * below, ps * above);
     }
-    clsa_interval_step(&sum, clsa_impl_value(impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below, &above);
+    clsa_interval_step(&sum, clsa_impl_value(impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below,
+                       &above);
     prediction->step_ps_lo = (uint64_t)fmax(0, (double)prediction->step_ps - below);
     prediction->step_ps_hi = (uint64_t)((double)prediction->step_ps + above);
 }

@@ -1,14 +1,14 @@
 /* 80 % intervals of predictions.
  *
- * An implementation says for each op between which factors the middle eight tenths of measured times lay
- * around the predicted ones (interval_low, interval_high), over which times and on which machine. The
- * interval widens with the distance from what was measured: by interval_doubling for every doubling of
- * time beyond the measured range, and by interval_machine for the distance of the machine, the mean
- * absolute log ratio of clock, compute, bandwidth and cache to the machine measured. Ops that nobody
- * measured have the wide defaults of the parameter table.
+ * An implementation says for each op between which factors the middle eight tenths of measured
+ * times lay around the predicted ones (interval_low, interval_high), over which times and on which
+ * machine. The interval widens with the distance from what was measured: by interval_doubling for
+ * every doubling of time beyond the measured range, and by interval_machine for the distance of the
+ * machine, the mean absolute log ratio of clock, compute, bandwidth and cache to the machine
+ * measured. Ops that nobody measured have the wide defaults of the parameter table.
  *
- * A step adds up ops. Equal ops (kind and role) err together. Of the variance of different ops the part
- * interval_shared is common to all, the rest independent. */
+ * A step adds up ops. Equal ops (kind and role) err together. Of the variance of different ops the
+ * part interval_shared is common to all, the rest independent. */
 #ifndef CLSA_REPLAY_INTERVAL_H
 #define CLSA_REPLAY_INTERVAL_H
 

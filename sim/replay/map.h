@@ -1,8 +1,9 @@
 /* Which kernels an op becomes on a GPU under an implementation.
  *
- * One mapping for closed form and replay: both take these descriptors and differ only in how they work
- * out what memory answers. The kinds are mapped in map_small.c (norm, add, silu, copies, embed, append,
- * all-reduce), map_gemm.c, map_attention.c, map_index.c, map_topk.c and map_mla.c. */
+ * One mapping for closed form and replay: both take these descriptors and differ only in how they
+ * work out what memory answers. The kinds are mapped in map_small.c (norm, add, silu, copies,
+ * embed, append, all-reduce), map_gemm.c, map_attention.c, map_index.c, map_topk.c and
+ * map_mla.c. */
 #ifndef CLSA_REPLAY_MAP_H
 #define CLSA_REPLAY_MAP_H
 
@@ -44,8 +45,8 @@ int clsa_map_topk(const struct clsa_step *step, const struct clsa_op *op,
                   const struct clsa_machine *machine, const struct clsa_implementation *impl,
                   struct clsa_kernel_list *out, struct clsa_err *err);
 
-/* The kernels of implementation triton-own (map_triton.c), which any implementation may name by method
- * `split` (attention of one query a sequence, index scores), `torch` and `radix` (top-k). */
+/* The kernels of implementation triton-own (map_triton.c), which any implementation may name by
+ * method `split` (attention of one query a sequence, index scores), `torch` and `radix` (top-k). */
 int clsa_map_split_attention(const struct clsa_step *step, const struct clsa_op *op,
                              const struct clsa_machine *machine,
                              const struct clsa_implementation *impl, struct clsa_kernel_list *out,

@@ -1,4 +1,5 @@
-/* What an op is to a CPU under an implementation: one call per op, shared by closed form and replay. */
+/* What an op is to a CPU under an implementation: one call per op, shared by closed form and
+ * replay. */
 #ifndef CLSA_REPLAY_MAP_CPU_H
 #define CLSA_REPLAY_MAP_CPU_H
 
@@ -6,8 +7,8 @@
 #include "hwmodels/implementation.h"
 #include "sim/base/op.h"
 
-/* Fills a call from an op; distances of its streams stay INFINITY for the caller to set. `parts` is 0
- * when the implementation folds the op into its neighbour (launch fused).
+/* Fills a call from an op; distances of its streams stay INFINITY for the caller to set. `parts` is
+ * 0 when the implementation folds the op into its neighbour (launch fused).
  *   vector_efficiency  part of the vector rate of the op's inner loop
  *   tensor_efficiency  the same of the bf16 rate, which products of bf16 weights use when the
  *                      implementation's method is `bf16` and the machine has such units

@@ -2,7 +2,8 @@
  *
  * method `rows`: one block a row, which reads the row, reduces it, reads the weight and writes.
  * method `elementwise` (and `default`): blocks of tile_n elements, one load and one store each.
- * `prologue` is what such a block computes beside its loads: index arithmetic, conversions, barriers. */
+ * `prologue` is what such a block computes beside its loads: index arithmetic, conversions,
+ * barriers. */
 #include <math.h>
 
 #include "sim/replay/map.h"

@@ -41,8 +41,8 @@ struct splits {
     double blocks, tiles, longest, splits; /* all rows and K/V heads; splits: mean a row */
 };
 
-/* splits = min(ceil(n / tile), ceil(target / (rows * kv_heads)), split_max), then a split is rounded
- * up to whole tiles. */
+/* splits = min(ceil(n / tile), ceil(target / (rows * kv_heads)), split_max), then a split is
+ * rounded up to whole tiles. */
 static struct splits split_rows(const struct clsa_step *step, const struct clsa_op *op,
                                 const struct clsa_implementation *impl)
 {
@@ -87,8 +87,9 @@ static void cache_streams(const struct clsa_step *step, const struct clsa_op *op
     }
 }
 
-/* The copy of q out of a fused qkv row, where a layer would rotate it. One sequence is one contiguous run; more are strided, which
- * torch copies by a kernel that works out every element's place. */
+/* The copy of q out of a fused qkv row, where a layer would rotate it. One sequence is one
+ * contiguous run; more are strided, which torch copies by a kernel that works out every element's
+ * place. */
 void clsa_map_query_copy(const struct clsa_op *op, const struct clsa_implementation *impl,
                          struct clsa_kernel_list *out)
 {
@@ -212,8 +213,8 @@ static bool torch_multi_block(double rows, double n)
            (rows > 4000 && n >= 400);
 }
 
-/* One block of 1024 threads a row, `passes` passes; each iteration of 1024 keys waits for its load, as
- * nothing is prefetched. */
+/* One block of 1024 threads a row, `passes` passes; each iteration of 1024 keys waits for its load,
+ * as nothing is prefetched. */
 static void block_select(const struct clsa_op *op, const struct clsa_implementation *impl,
                          double rows, double n, double passes, const char *name,
                          struct clsa_kernel_list *out)
@@ -236,9 +237,9 @@ static void block_select(const struct clsa_op *op, const struct clsa_implementat
                            written, written, 0);
 }
 
-/* Many blocks a row: 4 passes of 8 bits, each a histogram kernel over all keys and a kernel that adds
- * the block histograms of a row one after another; then counts, a scan and the gather, with small
- * set-up kernels between: `launches` in all. */
+/* Many blocks a row: 4 passes of 8 bits, each a histogram kernel over all keys and a kernel that
+ * adds the block histograms of a row one after another; then counts, a scan and the gather, with
+ * small set-up kernels between: `launches` in all. */
 static void multi_block_select(const struct clsa_op *op, const struct clsa_machine *machine,
                                const struct clsa_implementation *impl, double rows, double n,
                                struct clsa_kernel_list *out)

@@ -1,9 +1,10 @@
 /* Reuse distances of operands over a walk through the ops of a step.
  *
- * The clock counts bytes that came into the cache. An operand touched again finds what the bytes that
- * came in since, and its own, have not pushed out: under LRU a sweep over u bytes last touched when the
- * clock stood at t has distance clock - t + u. Weights and activations are one piece of data a tensor;
- * caches are told apart by offset (planes of layers and groups, K and V) and index set. */
+ * The clock counts bytes that came into the cache. An operand touched again finds what the bytes
+ * that came in since, and its own, have not pushed out: under LRU a sweep over u bytes last touched
+ * when the clock stood at t has distance clock - t + u. Weights and activations are one piece of
+ * data a tensor; caches are told apart by offset (planes of layers and groups, K and V) and index
+ * set. */
 #ifndef CLSA_REPLAY_REUSE_H
 #define CLSA_REPLAY_REUSE_H
 
@@ -29,8 +30,8 @@ int clsa_distances_init(struct clsa_distances *d, const struct clsa_step *step, 
 void clsa_distances_destroy(struct clsa_distances *d);
 
 /* Where an operand's last touch is kept, and the distance of `bytes` of it now (infinite when never
- * touched). Set *touched to the clock, moved by what came in, to touch it. The pointer lives until the
- * next call. NULL when out of memory. _piece is the part of it for caches and variants. */
+ * touched). Set *touched to the clock, moved by what came in, to touch it. The pointer lives until
+ * the next call. NULL when out of memory. _piece is the part of it for caches and variants. */
 double *clsa_distances_piece(struct clsa_distances *d, const struct clsa_op *op,
                              const struct clsa_operand *operand);
 static inline double *clsa_distances_find(struct clsa_distances *d, const struct clsa_op *op,
@@ -45,8 +46,8 @@ static inline double *clsa_distances_find(struct clsa_distances *d, const struct
     return touched;
 }
 
-/* After a walk over a whole step: the least distance at which an equal step would find what this one
- * found untouched. */
+/* After a walk over a whole step: the least distance at which an equal step would find what this
+ * one found untouched. */
 double clsa_distances_next(const struct clsa_distances *d);
 
 #endif

@@ -1,7 +1,8 @@
 /* Predictions against measured tables.
  *
- * A table is one of design's measured kinds (gemm, attention_decode, own_steps, ...). Each row becomes a
- * step of one op, or a planned step; the closed form prices it; the errors are summed up. */
+ * A table is one of design's measured kinds (gemm, attention_decode, own_steps, ...). Each row
+ * becomes a step of one op, or a planned step; the closed form prices it; the errors are summed
+ * up. */
 #ifndef CLSA_REPLAY_VALIDATE_TABLE_H
 #define CLSA_REPLAY_VALIDATE_TABLE_H
 
@@ -36,7 +37,8 @@ enum clsa_table {
         CLSA_TABLES
 };
 
-/* Returns the table called so, or -1; the names; the implementation that `validate` takes unasked. */
+/* Returns the table called so, or -1; the names; the implementation that `validate` takes
+ * unasked. */
 int clsa_table_find(const char *name);
 const char *clsa_table_name(enum clsa_table table);
 const char *clsa_table_implementation(enum clsa_table table);
@@ -49,8 +51,9 @@ struct clsa_table_case {
                         * (host-bound or host-overhead rows); predicted, but in no statistic */
     uint32_t variants; /* of the closed form's request */
     int only;          /* kind << 8 | role of the ops that count (own_step_ops); -1: all */
+    bool no_host;      /* one kernel timed by itself: no host time */
     bool no_launch_gap;/* the measured time is of kernels alone, without the gaps between */
-    char group[64];    /* what its statistics go under: dtype, layer kind, kernel; "" for one group */
+    char group[64];    /* its statistics go under: dtype, layer kind, kernel; "" for one group */
     void *memory;
 };
 
@@ -92,9 +95,9 @@ int clsa_table_predict(enum clsa_table table, const struct clsa_csv *csv,
  * Returns 0 or CLSA_ENOMEM. */
 int clsa_table_measure(const struct clsa_table_row *rows, size_t n, int fitted, const char *group,
                        struct clsa_table_stats *out);
-/* What the rows of clsa_table_measure say for an implementation's interval: a tenth of measured times
- * lies below predicted * (1 + *low), a tenth above predicted * (1 + *high), times from *least to *most
- * microseconds. False (outputs untouched) with fewer than two rows or no memory. */
+/* What the rows of clsa_table_measure say for an implementation's interval: a tenth of measured
+ * times lies below predicted * (1 + *low), a tenth above predicted * (1 + *high), times from *least
+ * to *most microseconds. False (outputs untouched) with fewer than two rows or no memory. */
 bool clsa_table_interval(const struct clsa_table_row *rows, size_t n, int fitted, const char *group,
                          double *low, double *high, double *least, double *most);
 /* Whether row r is in the fitting part. */

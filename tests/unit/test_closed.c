@@ -126,7 +126,8 @@ START_TEST(a_second_run_gives_the_same_integers)
     struct clsa_machine m = machine(s->machine, NULL);
     struct clsa_implementation impl = implementation(s->implementation);
     struct clsa_step step = decode(s->model, 3, 5000, 1);
-    struct clsa_prediction a = predict(&step, &m, &impl, false), b = predict(&step, &m, &impl, false);
+    struct clsa_prediction a = predict(&step, &m, &impl, false);
+    struct clsa_prediction b = predict(&step, &m, &impl, false);
     ck_assert_uint_eq(a.step_ps, b.step_ps);
     ck_assert_uint_eq(a.step_ps_hi, b.step_ps_hi);
     for (size_t i = 0; i < a.n_ops; i++)
@@ -188,7 +189,8 @@ START_TEST(a_shared_layer_does_not_grow_with_context)
     struct clsa_implementation impl = implementation(s->implementation);
     struct clsa_step near = decode(s->model, 1, 16384, s->cross_layers);
     struct clsa_step far = decode(s->model, 1, 131072, s->cross_layers);
-    struct clsa_prediction a = predict(&near, &m, &impl, false), b = predict(&far, &m, &impl, false);
+    struct clsa_prediction a = predict(&near, &m, &impl, false);
+    struct clsa_prediction b = predict(&far, &m, &impl, false);
     ck_assert_uint_eq(near.n_ops, far.n_ops);
     uint64_t index_near = 0, index_far = 0;
     size_t shared_ops = 0;
@@ -307,7 +309,7 @@ START_TEST(distances_of_a_cyclic_sweep)
             d.clock += bytes;
             *touched = d.clock;
             if (round == 0 && t == 2)
-                ck_assert_double_eq(clsa_distances_next(&d), 30); /* the last tensor's, less itself */
+                ck_assert_double_eq(clsa_distances_next(&d), 30); /* the last one's, less itself */
         }
     clsa_distances_destroy(&d);
 }
@@ -577,9 +579,8 @@ START_TEST(calibrate_finds_planted_constants)
             struct clsa_csv one;
             struct clsa_table_case c;
             struct clsa_table_row row;
-            const int n = snprintf(text, sizeof text,
-                                   "what,b,s,hq,hkv,d,topk,median\nattn_dense,%u,%u,20,4,128,,1\n", b,
-                                   s);
+            const int n = snprintf(text, sizeof text, "what,b,s,hq,hkv,d,topk,median\n"
+                                                      "attn_dense,%u,%u,20,4,128,,1\n", b, s);
             ck_assert_int_eq(clsa_csv_parse("t.csv", text, (size_t)n, &one, &err), 0);
             ck_assert_int_eq(clsa_table_case(CLSA_TABLE_OWN_KERNELS, &one, 0, &c, &err), 0);
             ck_assert_int_eq(clsa_table_predict_case(&c, &m, &impl, &row, &err), 0);

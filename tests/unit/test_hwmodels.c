@@ -92,7 +92,8 @@ static const struct {
     const char *text, *message;
 } bad_machines[] = {
     {"parameter,value,unit,source\nbase,toy-gpu,-,t\nsm.cuont,4,-,t\n", ":3: parameter 'sm.cuont'"},
-    {"parameter,value,unit,source\nbase,toy-gpu,-,t\nsm.count,4,GHz,t\n", ":3: parameter 'sm.count'"},
+    {"parameter,value,unit,source\nbase,toy-gpu,-,t\nsm.count,4,GHz,t\n",
+     ":3: parameter 'sm.count'"},
     {"parameter,value,unit,source\nbase,toy-gpu,-,t\nsm.count,-4,-,t\n", "impossible"},
     {"parameter,value,unit,source\nbase,toy-gpu,-,t\nsm.count,nan,-,t\n", ":3:"},
     {"parameter,value,unit,source\nbase,toy-gpu,-,t\nsm.count,4,-,t\nsm.count,5,-,t\n", "twice"},
