@@ -6,4 +6,5 @@ MODELS = \
   models/tasks.json models/tasks.safetensors \
   models/yoco-3b.json
 nobase_dist_pkgdata_DATA += $(MODELS)
-EXTRA_DIST += tests/golden/golden.safetensors tests/golden/golden_long.safetensors
+EXTRA_DIST += tests/golden/golden.safetensors tests/golden/golden_long.safetensors \
+  tests/golden/tasks_small.safetensors

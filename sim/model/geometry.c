@@ -277,53 +277,70 @@ static bool ends_with(const char *text, const char *suffix)
     return n >= m && strcmp(text + n - m, suffix) == 0;
 }
 
-/* `path` with its last `cut` bytes replaced by `suffix`, if that is a file; else NULL. */
-static char *sibling(const char *path, size_t cut, const char *suffix)
+/* `path` with its last `cut` bytes replaced by `suffix` if that is a file, else NULL; CLSA_ENOMEM. */
+static int sibling(const char *path, size_t cut, const char *suffix, char **out)
 {
     char *name = clsa_asprintf("%.*s%s", (int)(strlen(path) - cut), path, suffix);
 
-    if (name && clsa_file_exists(name) && !clsa_is_directory(name))
-        return name;
-    free(name);
-    return NULL;
+    *out = NULL;
+    if (!name)
+        return CLSA_ENOMEM;
+    if (clsa_file_exists(name) && !clsa_is_directory(name))
+        *out = name;
+    else
+        free(name);
+    return CLSA_OK;
 }
 
-static char *weights_beside(const char *config)
+static int weights_beside(const char *config, char **out)
 {
+    *out = NULL;
     if (ends_with(config, "config.json"))
-        return sibling(config, strlen("config.json"), "model.safetensors");
-    return ends_with(config, ".json") ? sibling(config, strlen(".json"), ".safetensors") : NULL;
+        return sibling(config, strlen("config.json"), "model.safetensors", out);
+    return ends_with(config, ".json") ? sibling(config, strlen(".json"), ".safetensors", out)
+                                      : CLSA_OK;
+}
+
+static int copy(const char *text, char **out)
+{
+    *out = clsa_strdup(text);
+    return *out ? CLSA_OK : CLSA_ENOMEM;
+}
+
+/* The configuration that a .safetensors file belongs to. */
+static int config_beside(const char *weights, char **out)
+{
+    const char *slash = strrchr(weights, '/');
+    const int status = sibling(weights, strlen(".safetensors"), ".json", out);
+
+    return status || *out ? status
+                          : sibling(weights, strlen(slash ? slash + 1 : weights), "config.json",
+                                    out);
 }
 
 int clsa_model_find(const char *name, char **config, char **weights, struct clsa_err *err)
 {
     char *c = NULL, *w = NULL;
+    int status;
 
     if (clsa_is_directory(name)) {
-        c = sibling(name, 0, "/config.json");
-        if (!c)
+        status = sibling(name, 0, "/config.json", &c);
+        if (status == CLSA_OK && !c)
             return clsa_fail(err, CLSA_ENOTFOUND, "%s: the folder holds no config.json", name);
     } else if (ends_with(name, ".safetensors")) {
-        const char *slash = strrchr(name, '/');
         if (!clsa_file_exists(name))
             return clsa_fail(err, CLSA_ENOTFOUND, "%s: no such file", name);
-        c = sibling(name, strlen(".safetensors"), ".json");
-        if (!c)
-            c = sibling(name, strlen(slash ? slash + 1 : name), "config.json");
-        w = clsa_strdup(name);
-        if (!c || !w) {
-            const bool lost = !c;
-            free(c);
-            free(w);
-            return lost ? clsa_fail(err, CLSA_ENOTFOUND, "%s: no %s beside it", name,
-                                    "JSON file of the same name or config.json")
-                        : clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", name);
-        }
+        status = config_beside(name, &c);
+        if (status == CLSA_OK && !c)
+            return clsa_fail(err, CLSA_ENOTFOUND,
+                             "%s: no JSON file of the same name or config.json beside it", name);
+        if (status == CLSA_OK)
+            status = copy(name, &w);
     } else if (clsa_file_exists(name)) {
-        c = clsa_strdup(name);
+        status = copy(name, &c);
     } else {
-        c = sibling(name, 0, ".json");
-        if (!c) {
+        status = sibling(name, 0, ".json", &c);
+        if (status == CLSA_OK && !c) {
             /* A name in models/, also when given as "models/NAME" from elsewhere. */
             const char *bare = strncmp(name, "models/", 7) == 0 ? name + 7 : name;
             c = clsa_data_find("models", bare, ".json", err);
@@ -331,9 +348,14 @@ int clsa_model_find(const char *name, char **config, char **weights, struct clsa
                 return CLSA_ENOTFOUND;
         }
     }
-    if (!c)
-        return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", name);
+    if (status == CLSA_OK && !w)
+        status = weights_beside(c, &w);
+    if (status) {
+        free(c);
+        free(w);
+        return clsa_fail(err, status, "%s: out of memory", name);
+    }
     *config = c;
-    *weights = w ? w : weights_beside(c);
+    *weights = w;
     return CLSA_OK;
 }
