@@ -57,6 +57,12 @@ static int write_rows(const struct fit *f, const char *path, struct clsa_err *er
     fputs("op,parameter,value,unit,source\n", out.stream);
     for (size_t i = 0; i < impl->n_rows; i++) {
         const struct clsa_impl_row *r = &impl->rows[i];
+        bool repeated = false; /* a base's row that a later file says again */
+        for (size_t j = i + 1; j < impl->n_rows; j++)
+            repeated |= strcmp(impl->rows[j].op, r->op) == 0 &&
+                        strcmp(impl->rows[j].parameter, r->parameter) == 0;
+        if (repeated)
+            continue;
         char name[96], value[40], source[256];
         const char *text = r->text, *unit = r->unit, *from = r->source;
         snprintf(name, sizeof name, "%s.%s", r->op, r->parameter);
