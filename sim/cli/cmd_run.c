@@ -190,7 +190,8 @@ const struct clsa_command clsa_command_run = {
     .synopsis = "[--model M] [--text F] [--dense | --group G] [--decode N] [--trace F]",
     .summary = "execute a model, time every op, record a trace",
     .details =
-        "Times are medians over the decode steps. With --predict the same step is priced on the machine\n"
+        "The time of an op is the median of the faster half of the decode steps: others on the host only\n"
+        "ever make it slower. With --predict the same step is priced on the machine\n"
         "file given (see clsa machine measure) and both stand side by side.\n\n"
         "clsa run --text README.md --group 4 --decode 64 --trace run.clsat\n"
         "clsa run --model clsa-4b --synthetic --prompt 256 --decode 8",

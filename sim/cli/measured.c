@@ -73,7 +73,7 @@ static int add_measurements(struct clsa_store *store, const struct clsa_measured
     for (size_t i = 0; status == CLSA_OK && i < g->n_ops; i++) {
         row.op = g->ops[i].name;
         row.count = g->ops[i].count;
-        row.time_ps = (int64_t)g->ops[i].median_ns * 1000;
+        row.time_ps = (int64_t)g->ops[i].time_ns * 1000;
         row.lo_ps = (int64_t)g->ops[i].low_ns * 1000;
         row.hi_ps = (int64_t)g->ops[i].high_ns * 1000;
         status = clsa_store_add_measurement(store, &row, err);

@@ -7,28 +7,34 @@
 #include "sim/base/log.h"
 #include "sim/engine/sample.h"
 
-#define NAMES_MAX 64
+#define STEPS_KEPT 256u /* steps whose op times are kept: the last ones */
 
-/* Adds up op times of the step in progress by name, and keeps them for each decode step. */
+/* Keeps the time of every op of a decode step, for the last STEPS_KEPT steps. */
 struct clock {
     const struct clsa_observer *listener;
     bool decoding;
-    size_t n_names;
-    char names[NAMES_MAX][32];
-    uint32_t counts[NAMES_MAX];
-    uint64_t now[NAMES_MAX];
-    uint64_t *samples; /* [steps][NAMES_MAX] */
-    uint64_t *step_ns;
-    uint32_t steps, room;
+    size_t n_ops;        /* of a decode step */
+    char (*names)[32];   /* [n_ops] */
+    uint64_t *samples;   /* [kept][n_ops + 1]: ops, then what the step took beside them */
+    uint64_t *whole;     /* [kept] */
+    uint64_t spent;      /* by the ops of the step in progress */
+    uint32_t steps, kept;
 };
 
 static int on_step_begin(void *user, const struct clsa_step *step)
 {
     struct clock *c = user;
-    c->decoding = step->phase == CLSA_DECODE;
-    memset(c->now, 0, sizeof c->now);
-    if (c->steps == 0)
-        memset(c->counts, 0, sizeof c->counts);
+    c->decoding = step->phase == CLSA_DECODE && c->kept > 0;
+    c->spent = 0;
+    if (c->decoding && !c->names) {
+        c->n_ops = step->n_ops;
+        c->names = clsa_malloc(c->n_ops, sizeof *c->names);
+        c->samples = clsa_malloc(c->n_ops + 1, c->kept * sizeof *c->samples);
+        if (!c->names || !c->samples)
+            return CLSA_ENOMEM;
+        for (size_t i = 0; i < c->n_ops; i++)
+            clsa_op_name(&step->ops[i], c->names[i], sizeof c->names[i]);
+    }
     return c->listener && c->listener->step_begin
                ? c->listener->step_begin(c->listener->user, step)
                : CLSA_OK;
@@ -37,18 +43,9 @@ static int on_step_begin(void *user, const struct clsa_step *step)
 static int on_op_done(void *user, const struct clsa_step *step, size_t i, uint64_t wall_ns)
 {
     struct clock *c = user;
-    char name[32];
-    size_t at = 0;
-    if (c->decoding) {
-        clsa_op_name(&step->ops[i], name, sizeof name);
-        while (at < c->n_names && strcmp(c->names[at], name))
-            at++;
-        if (at == c->n_names && at < NAMES_MAX)
-            memcpy(c->names[c->n_names++], name, sizeof name);
-        if (at < NAMES_MAX) {
-            c->now[at] += wall_ns;
-            c->counts[at] += c->steps == 0;
-        }
+    if (c->decoding && i < c->n_ops) {
+        c->samples[c->steps % c->kept * (c->n_ops + 1) + i] = wall_ns;
+        c->spent += wall_ns;
     }
     return c->listener && c->listener->op_done
                ? c->listener->op_done(c->listener->user, step, i, wall_ns)
@@ -67,9 +64,10 @@ static int on_selection(void *user, const struct clsa_step *step, const struct c
 static int on_step_end(void *user, const struct clsa_step *step, uint64_t wall_ns)
 {
     struct clock *c = user;
-    if (c->decoding && c->steps < c->room) {
-        memcpy(c->samples + (size_t)c->steps * NAMES_MAX, c->now, sizeof c->now);
-        c->step_ns[c->steps++] = wall_ns;
+    if (c->decoding) {
+        const uint32_t at = c->steps++ % c->kept;
+        c->samples[at * (c->n_ops + 1) + c->n_ops] = wall_ns > c->spent ? wall_ns - c->spent : 0;
+        c->whole[at] = wall_ns;
     }
     return c->listener && c->listener->step_end
                ? c->listener->step_end(c->listener->user, step, wall_ns)
@@ -82,36 +80,53 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median and quartiles of n > 0 values; sorts them. */
-static void middle(uint64_t *values, size_t n, uint64_t *median, uint64_t *low, uint64_t *high)
+static uint64_t median(const uint64_t *sorted, size_t n)
+{
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+/* What n > 0 samples say; sorts them. Others on the host only ever make an op slower: its time is the
+ * median of the faster half. */
+static struct clsa_op_time summary(uint64_t *values, size_t n)
 {
     qsort(values, n, sizeof *values, ascending);
-    *median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-    *low = values[n / 4];
-    *high = values[n - 1 - n / 4];
+    return (struct clsa_op_time){
+        .time_ns = median(values, (n + 1) / 2), .low_ns = values[0], .high_ns = median(values, n)};
 }
 
 static int summarise(struct clock *c, struct clsa_generation *out, struct clsa_err *err)
 {
+    const size_t n = c->steps < c->kept ? c->steps : c->kept;
     out->steps = c->steps;
     if (c->steps == 0)
         return CLSA_OK;
-    uint64_t *column = clsa_malloc(c->steps, sizeof *column);
-    out->ops = clsa_calloc(c->n_names, sizeof *out->ops);
+    uint64_t *column = clsa_malloc(n, sizeof *column);
+    out->ops = clsa_calloc(c->n_ops, sizeof *out->ops);
     if (!column || !out->ops) {
         free(column);
         return clsa_fail(err, CLSA_ENOMEM, "out of memory");
     }
-    for (size_t i = 0; i < c->n_names; i++) {
-        struct clsa_op_time *op = &out->ops[i];
-        for (uint32_t s = 0; s < c->steps; s++)
-            column[s] = c->samples[(size_t)s * NAMES_MAX + i];
-        middle(column, c->steps, &op->median_ns, &op->low_ns, &op->high_ns);
-        memcpy(op->name, c->names[i], sizeof op->name);
-        op->count = c->counts[i];
+    for (size_t i = 0; i <= c->n_ops; i++) {
+        for (size_t s = 0; s < n; s++)
+            column[s] = c->samples[s * (c->n_ops + 1) + i];
+        const struct clsa_op_time one = summary(column, n);
+        out->step_ns += one.time_ns;
+        if (i == c->n_ops)
+            break;
+        size_t at = 0;
+        while (at < out->n_ops && strcmp(out->ops[at].name, c->names[i]))
+            at++;
+        if (at == out->n_ops)
+            memcpy(out->ops[out->n_ops++].name, c->names[i], sizeof c->names[i]);
+        struct clsa_op_time *op = &out->ops[at];
+        op->count++;
+        op->time_ns += one.time_ns;
+        op->low_ns += one.low_ns;
+        op->high_ns += one.high_ns;
     }
-    out->n_ops = c->n_names;
-    middle(c->step_ns, c->steps, &out->step_ns, &out->step_low_ns, &out->step_high_ns);
+    const struct clsa_op_time whole = summary(c->whole, n);
+    out->step_low_ns = out->step_ns < whole.low_ns ? out->step_ns : whole.low_ns;
+    out->step_high_ns = whole.high_ns;
     free(column);
     return CLSA_OK;
 }
@@ -163,11 +178,10 @@ int clsa_generate(const struct clsa_generation_request *request, struct clsa_gen
     int status = CLSA_OK;
     if (c) {
         c->listener = request->listener;
-        c->room = request->steps;
-        c->samples = clsa_malloc((size_t)request->steps * NAMES_MAX, sizeof *c->samples);
-        c->step_ns = clsa_malloc(request->steps, sizeof *c->step_ns);
+        c->kept = request->steps < STEPS_KEPT ? request->steps : STEPS_KEPT;
+        c->whole = clsa_malloc(c->kept, sizeof *c->whole);
     }
-    if (!c || !c->samples || !c->step_ns || !logits || !next || !g.tokens) {
+    if (!c || !c->whole || !logits || !next || !g.tokens) {
         status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
         goto done;
     }
@@ -188,8 +202,9 @@ int clsa_generate(const struct clsa_generation_request *request, struct clsa_gen
 done:
     clsa_engine_destroy(engine);
     if (c) {
+        free(c->names);
         free(c->samples);
-        free(c->step_ns);
+        free(c->whole);
     }
     free(c);
     free(logits);

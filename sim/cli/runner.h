@@ -40,17 +40,20 @@ struct clsa_generation_request {
     const struct clsa_observer *listener; /* hears everything too; NULL: nobody */
 };
 
-/* Time of all ops of one name in a decode step: medians over the steps. */
+/* Time of all ops of one name in a decode step: for each op the median of the faster half of its steps
+ * (others on the host only ever make it slower), the fastest, and the median of all, added up. */
 struct clsa_op_time {
     char name[32];
     uint32_t count;  /* ops a step */
-    uint64_t median_ns, low_ns, high_ns; /* low, high: quartiles */
+    uint64_t time_ns, low_ns, high_ns;
 };
 
 struct clsa_generation {
     uint64_t prefill_ns;
     uint32_t steps;
-    uint64_t step_ns, step_low_ns, step_high_ns; /* decode: median and quartiles; 0 without steps */
+    /* Decode step: all ops and what lies between them, as for ops; the fastest whole step or that sum;
+     * the median of whole steps. 0 without steps. */
+    uint64_t step_ns, step_low_ns, step_high_ns;
     struct clsa_op_time *ops; /* owned; in the order of the plan */
     size_t n_ops;
     int32_t *tokens; /* [batch, steps] what was generated; owned */
