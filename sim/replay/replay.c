@@ -148,16 +148,22 @@ struct gpu_sums {
 };
 
 static void add_traffic(struct gpu_sums *sums, const struct clsa_machine *m,
-                        const struct clsa_traffic *t, double row_bytes, double times)
+                        const struct clsa_gpu_stream *stream, const struct clsa_traffic *t,
+                        double times)
 {
-    const double shadow = row_bytes > 0 && row_bytes < WALK_SHADOW_BYTES ? row_bytes
-                                                                         : WALK_SHADOW_BYTES;
     sums->service.dram_bytes += times * (double)t->dram_read_bytes;
     sums->service.dram_write_bytes += times * (double)t->dram_write_bytes;
     sums->l3_hits += times * (double)t->level[1].hit_bytes;
     sums->dram_ps += times * (double)t->dram_ps;
     sums->dram_ideal_ps += times * (double)t->dram_ideal_ps;
-    sums->walk_byte_s += times * shadow * clsa_tlb_seconds(m, m->sm_clock, &t->tlb);
+    if (stream->write || t->tlb.walks == 0) /* nobody waits for a write */
+        return;
+    const double row = stream->pattern == CLSA_ROWS ? stream->row_bytes : 0;
+    const double shadow = row > 0 && row < WALK_SHADOW_BYTES ? row : WALK_SHADOW_BYTES;
+    const double walks = (double)t->tlb.walks, all = (double)t->level[0].read_bytes;
+    const double waiting = walks * shadow < all ? walks * shadow : all;
+    /* first-level misses are part of the latencies, which were measured over many pages */
+    sums->walk_byte_s += times * waiting * m->tlb_walk * m->tlb_nested;
 }
 
 /* The streams of one launch. Later passes of a block over the same bytes come back after all
@@ -201,17 +207,16 @@ static int gpu_service(struct work *w, const struct clsa_gpu_kernel *k,
                 wanted[write] &= ~(1u << group.operands[g]);
         }
         struct clsa_traffic t;
-        const double row = stream->pattern == CLSA_ROWS ? stream->row_bytes : 0;
         int status = run_stream(w, stream->operand >= 0 ? &group : NULL, write, bytes,
                                 &scratch[write], 1, &t, err);
         if (status)
             return status;
-        add_traffic(&sums, m, &t, row, 1);
+        add_traffic(&sums, m, stream, &t, 1);
         if (again > 0 && stream->operand >= 0) {
             status = run_stream(w, &group, write, bytes, NULL, 1, &t, err);
             if (status)
                 return status;
-            add_traffic(&sums, m, &t, row, again / (bytes > 0 ? bytes : again));
+            add_traffic(&sums, m, stream, &t, again / (bytes > 0 ? bytes : again));
         }
     }
     s->dram_efficiency = sums.dram_ps > 0 ? sums.dram_ideal_ps / sums.dram_ps : 1;
