@@ -78,7 +78,8 @@ void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_g
         slow += missed / efficiency;
     }
     out->dram_efficiency = slow > 0 ? out->dram_bytes / slow : 1;
-    /* Written lines leave for DRAM while the kernel runs as far as its own traffic pushes them out. */
+    /* Written lines leave for DRAM while the kernel runs as far as its own traffic pushes them
+     * out. */
     out->dram_write_bytes =
         out->write_bytes * (1 - clsa_gpu_l2_kept(m, out->dram_bytes + out->write_bytes));
     const double l2 = clsa_gpu_l2_latency(m);
@@ -135,8 +136,8 @@ static void pricing_destroy(struct pricing *p)
     clsa_distances_destroy(&p->distances);
 }
 
-/* All that mapping may look at, but layer, set and addresses. Ops of one plan that agree in kind, sizes,
- * flops and bytes have operands of the same rows. */
+/* All that mapping may look at, but layer, set and addresses. Ops of one plan that agree in kind,
+ * sizes, flops and bytes have operands of the same rows. */
 static bool same_shape(const struct clsa_op *a, const struct clsa_op *b)
 {
     return a->kind == b->kind && a->role == b->role && a->weight_dtype == b->weight_dtype &&
@@ -397,7 +398,7 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
 static void host_bound(const struct clsa_closed_request *r, struct clsa_prediction *out)
 {
     double seconds = 0;
-    if (r->machine->kind != CLSA_MACHINE_GPU || r->step->phase != CLSA_PREFILL)
+    if (r->no_host || r->machine->kind != CLSA_MACHINE_GPU || r->step->phase != CLSA_PREFILL)
         return;
     for (size_t i = 0; i < r->step->n_ops; i++)
         if (clsa_impl_get(r->impl, &r->step->ops[i], CLSA_IMPL_LAUNCH) != CLSA_LAUNCH_FUSED)

@@ -1,8 +1,9 @@
 /* The closed form: prices a step on a machine without walking a trace, and the result struct that
  * replay shares.
  *
- * What memory answers comes from reuse distances: an operand's bytes are found in L2 as far as the bytes
- * that passed since its last use leave it there. A step is taken to follow an equal step, as in decode. */
+ * What memory answers comes from reuse distances: an operand's bytes are found in L2 as far as the
+ * bytes that passed since its last use leave it there. A step is taken to follow an equal step, as
+ * in decode. */
 #ifndef CLSA_REPLAY_CLOSED_H
 #define CLSA_REPLAY_CLOSED_H
 
@@ -21,8 +22,8 @@ struct clsa_op_prediction {
     uint64_t ps, ps_lo, ps_hi; /* 80 % interval */
     uint32_t launches;
     uint8_t part;              /* enum clsa_part */
-    uint8_t bound;             /* enum clsa_gpu_bound of its longest kernel; CPU: DRAM, L2 or VECTOR */
-    uint64_t l1_bytes, l2_bytes, dram_bytes; /* that passed each level, l1 >= l2 >= dram for reads */
+    uint8_t bound;             /* enum clsa_gpu_bound of its longest kernel; CPU: DRAM or VECTOR */
+    uint64_t l1_bytes, l2_bytes, dram_bytes; /* that passed each level, l1 >= l2 >= dram */
 };
 
 struct clsa_prediction {
@@ -40,6 +41,7 @@ struct clsa_closed_request {
     const struct clsa_implementation *impl;
     bool cold;    /* caches empty before the step, instead of left by an equal step */
     uint32_t variants; /* equal steps until the same selections and weights come again; 0: 1 */
+    bool no_host; /* kernels timed by themselves: the host does not hold them up */
     bool no_ops;  /* leave prediction.ops NULL: totals only, for sweeps */
     uint32_t threads; /* CPU: threads used; 0: all cores */
 };
@@ -51,8 +53,8 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
 /* Takes NULL and zeroed structs. */
 void clsa_prediction_destroy(struct clsa_prediction *prediction);
 
-/* What memory answers one launch of a kernel whose streams find the part found[i] of their distinct bytes
- * in L2. */
+/* What memory answers one launch of a kernel whose streams find the part found[i] of their distinct
+ * bytes in L2. */
 void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
                          const double *found, struct clsa_gpu_service *out);
 

@@ -10,7 +10,7 @@
  *                 pass_cycles of tile_n positions that a row does not see, filled by the paged kernel;
  *                 scratch_part of device memory that the scores may take: more goes in chunks of queries
  *   topk          threads keys an iteration; passes over the row; resident blocks; stages iterations
- *                 whose loads overlap; prologue of a block; pass_cycles of the radix rounds of a row,
+ *                 whose loads overlap, overlap the part of a load's latency that so disappears; prologue of a block; pass_cycles of the radix rounds of a row,
  *                 element_cycles of one key, conflict_cycles of one candidate of the rounds (all three are
  *                 instruction issue, which the blocks of an SM share); epilogue of a row no longer than k
  *   attn_sparse   latent rows, 16-bit, single queries: one block a (query, 64 heads, split)

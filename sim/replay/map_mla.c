@@ -7,6 +7,9 @@
 /* Tile rows of query heads where the implementation names none: what one matrix instruction takes. */
 #define HEADS 64
 #define KEYS 64
+/* Heads and values of a block that joins partial results. */
+#define COMBINE_HEADS 4
+#define COMBINE_VALUES 128
 /* Blocks that fill this part of the SMs are no longer split (FlashAttention 3, heuristics.h). */
 #define FULL_ENOUGH 0.8
 
@@ -37,6 +40,7 @@ struct shape {
     double slots;                   /* selected rows that a query has room for */
     double seen;                    /* selected rows that exist, all queries */
     double d, dv;
+    double written_heads;           /* of a partial result */
 };
 
 static void shape_of(const struct clsa_step *step, const struct clsa_op *op, const struct kernel *c,
@@ -49,6 +53,7 @@ static void shape_of(const struct clsa_step *step, const struct clsa_op *op, con
     s->slots = (double)op->topk;
     s->d = op->head_dim;
     s->dv = op->value_dim;
+    s->written_heads = op->heads;
     s->seen = 0;
     for (uint64_t r = 0; r < (uint64_t)s->rows; r++)
         s->seen += min2((double)clsa_op_keys(step, op, r), s->slots);
@@ -93,20 +98,22 @@ static void gather_stream(const struct clsa_step *step, const struct clsa_op *op
     clsa_gpu_kernel_stream(k, i, false, CLSA_ROWS, min2(s->seen, cached) * row, total, row);
 }
 
-static double partial_bytes(const struct clsa_op *op, double parts)
+/* Float32 partial results. */
+static double partial_bytes(const struct shape *s, double parts)
 {
-    return parts * op->heads * (op->value_dim + 1.0) * 4;
+    return parts * s->written_heads * (s->dv + 1) * 4;
 }
 
 static void combine(const struct clsa_step *step, const struct clsa_op *op, const struct kernel *c,
                     const struct shape *s, double parts, struct clsa_kernel_list *out)
 {
     struct clsa_gpu_kernel *k = clsa_map_add(out, "combine");
-    const double bytes = partial_bytes(op, parts);
+    const double bytes = partial_bytes(s, parts);
     k->threads = 256;
     k->resident = 4;
     k->stages = 2;
-    k->blocks = (uint64_t)max2(1, ceil(s->rows * op->heads / 8));
+    k->blocks = (uint64_t)max2(1, ceil(s->rows * op->heads / COMBINE_HEADS) *
+                                      ceil(s->dv / COMBINE_VALUES));
     k->steps = max2(1, parts / s->rows);
     k->prologue_cycles = get(c, CLSA_IMPL_COMBINE_PROLOGUE);
     k->step_cycles = get(c, CLSA_IMPL_COMBINE_STEP);
@@ -122,7 +129,7 @@ static void end_of_split(const struct clsa_step *step, const struct clsa_op *op,
         clsa_map_activations(step, op, k, CLSA_WRITE);
         return;
     }
-    const double bytes = partial_bytes(op, parts);
+    const double bytes = partial_bytes(s, parts);
     clsa_gpu_kernel_stream(k, CLSA_GPU_SCRATCH, true, CLSA_STREAM, bytes, bytes, 0);
     combine(step, op, c, s, parts, out);
 }
@@ -159,27 +166,34 @@ static void single(const struct clsa_step *step, const struct clsa_op *op,
     end_of_split(step, op, c, &s, s.rows * splits, k, out);
 }
 
-/* Rows with scales (FlashMLA with an fp8 cache): every slot of every query, unused ones masked; one
- * persistent block an SM takes an even share of (query, head tile, key tile). */
+/* Rows with scales (FlashMLA with an fp8 cache): every slot of every query, unused ones masked. One
+ * persistent block an SM takes an even payload of key tiles, where taking up a query counts as some more
+ * (get_mla_metadata: fixed_overhead_num_blocks); a query longer than what is left is split. */
+#define QUERY_TILES 5
+
 static void scaled(const struct clsa_step *step, const struct clsa_op *op,
                    const struct clsa_machine *machine, const struct kernel *c,
                    struct clsa_kernel_list *out)
 {
     struct shape s;
     shape_of(step, op, c, &s);
+    s.written_heads = s.head_tiles * s.heads; /* queries are padded before the call */
     const double units = s.rows * s.head_tiles, sms = machine->sm_count;
-    const double all = units * ceil(s.slots / s.keys);
+    const double tiles = ceil(s.slots / s.keys);
+    const double payload = ceil(units * (tiles + QUERY_TILES) / sms) + QUERY_TILES;
+    /* Whole queries of a block, or splits of one. */
+    const double whole = floor(payload / (tiles + QUERY_TILES));
+    const double splits = whole >= 1 ? 1 : ceil(tiles / (payload - QUERY_TILES));
+    const double taken = min2(max2(whole, 1), ceil(units / sms));
     plan_kernel(c, out);
     struct clsa_gpu_kernel *k = clsa_map_add(out, "attention");
-    k->blocks = (uint64_t)min2(sms, all);
-    k->steps = max2(1, ceil(all / sms));
-    tile_work(machine, c, &s, all, k);
-    /* Each query that a block takes up starts its pipeline anew. */
-    k->prologue_cycles *= max2(1, units / sms);
+    k->blocks = (uint64_t)min2(sms, units * splits);
+    k->steps = whole >= 1 ? taken * tiles : min2(tiles, payload - QUERY_TILES);
+    tile_work(machine, c, &s, units * tiles, k);
+    k->prologue_cycles *= taken;
     clsa_map_activations(step, op, k, CLSA_READ);
     gather_stream(step, op, &s, k);
-    /* Blocks end in the middle of a query: each adds a part. */
-    end_of_split(step, op, c, &s, s.rows + min2(sms, all) / s.head_tiles, k, out);
+    end_of_split(step, op, c, &s, s.rows * splits, k, out);
 }
 
 /* Many queries (FlashMLA sparse prefill): one block a query and head tile, every slot. */

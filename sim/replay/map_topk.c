@@ -67,7 +67,7 @@ int clsa_map_topk(const struct clsa_step *step, const struct clsa_op *op,
     k->prologue_cycles = get(impl, op, CLSA_IMPL_PROLOGUE);
     const double slots = machine->sm_count * k->resident;
     const double whole = get(impl, op, CLSA_IMPL_EPILOGUE) * rows.whole;
-    const double positions = (rows.chosen + rows.whole) * (double)op->topk * 4;
+    const double positions = (rows.chosen > 0 ? rows.chosen : rows.whole) * (double)op->topk * 4;
     if (rows.chosen < 1) {
         k->blocks = (uint64_t)rows.whole;
         k->epilogue_cycles = get(impl, op, CLSA_IMPL_EPILOGUE);
@@ -80,6 +80,7 @@ int clsa_map_topk(const struct clsa_step *step, const struct clsa_op *op,
             get(impl, op, CLSA_IMPL_CONFLICT_CYCLES) * rows.candidates / rows.chosen;
         k->step_issue_cycles = issue / k->steps + get(impl, op, CLSA_IMPL_ELEMENT_CYCLES) * threads;
         k->step_cycles = get(impl, op, CLSA_IMPL_STEP_CYCLES);
+        k->step_hops = 1 - get(impl, op, CLSA_IMPL_OVERLAP);
         /* Short rows pass between the others, in whatever wave. */
         k->prologue_cycles += whole / max2(slots, rows.chosen);
         const double bytes = rows.keys * 4;

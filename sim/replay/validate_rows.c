@@ -88,6 +88,7 @@ static int one_op(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_
                                  .n_ops = 1,
                                  .ops = &s->op};
     s->op.layer = s->op.set = -1;
+    c->no_host = true;
     s->op.m = rows;
     *out = s;
     return 0;

@@ -66,7 +66,7 @@ int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_m
                             struct clsa_err *err)
 {
     const struct clsa_closed_request request = {
-        .step = &c->step, .machine = machine, .impl = impl, .variants = c->variants};
+        .step = &c->step, .machine = machine, .impl = impl, .variants = c->variants, .no_host = c->no_host};
     struct clsa_prediction p;
     const int status = clsa_closed_predict(&request, &p, err);
     if (status)
