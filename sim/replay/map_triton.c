@@ -42,13 +42,16 @@ struct splits {
 };
 
 /* splits = min(ceil(n / tile), ceil(target / (rows * kv_heads)), split_max), then a split is
- * rounded up to whole tiles. */
+ * rounded up to whole tiles. A target of 0 is the blocks that all SMs hold at once. */
 static struct splits split_rows(const struct clsa_step *step, const struct clsa_op *op,
+                                const struct clsa_machine *machine,
                                 const struct clsa_implementation *impl)
 {
     struct splits out = {0};
     const double tile = max2(1, get(impl, op, CLSA_IMPL_TILE_N));
-    const double target = get(impl, op, CLSA_IMPL_SPLIT_TARGET);
+    double target = get(impl, op, CLSA_IMPL_SPLIT_TARGET);
+    if (target <= 0)
+        target = machine->sm_count * get(impl, op, CLSA_IMPL_RESIDENT);
     const double most = get(impl, op, CLSA_IMPL_SPLIT_MAX);
     const double rows = (double)clsa_op_rows(step, op);
     const double heads = op->kv_heads ? op->kv_heads : 1;
@@ -110,9 +113,8 @@ int clsa_map_split_attention(const struct clsa_step *step, const struct clsa_op 
                              const struct clsa_implementation *impl, struct clsa_kernel_list *out,
                              struct clsa_err *err)
 {
-    (void)machine;
     (void)err;
-    const struct splits s = split_rows(step, op, impl);
+    const struct splits s = split_rows(step, op, machine, impl);
     const double rows = (double)clsa_op_rows(step, op);
     const double tile = max2(1, get(impl, op, CLSA_IMPL_TILE_N));
     const double d = op->head_dim, dv = op->value_dim ? op->value_dim : op->head_dim;
