@@ -74,8 +74,10 @@ static int write_rows(const struct fit *f, const char *path, struct clsa_err *er
                 clsa_unit_find(r->unit, &dimension, &factor);
                 was = f->result.after[c] / factor;
                 snprintf(value, sizeof value, "%.6g", was);
-                snprintf(source, sizeof source, "fitted on %s, %g %% of rows by seed %llu",
-                         f->csvs[0].path, f->request.fit_percent, (unsigned long long)f->seed);
+                const char *slash = strrchr(f->csvs[0].path, '/');
+                snprintf(source, sizeof source, "fitted on %s; %g %% of rows by seed %llu",
+                         slash ? slash + 1 : f->csvs[0].path, f->request.fit_percent,
+                         (unsigned long long)f->seed);
                 text = value;
                 from = source;
             }

@@ -221,7 +221,10 @@ int clsa_map_mla(const struct clsa_step *step, const struct clsa_op *op,
     if (op->kind == CLSA_OP_ATTN_DENSE && op->kv_heads > 1)
         return clsa_map_attention(step, op, machine, impl, out, err);
     const bool latent = op->kind == CLSA_OP_ATTN_SPARSE && op->topk && op->heads;
-    if (!latent || (method != CLSA_METHOD_DEFAULT && method != CLSA_METHOD_MLA_SPARSE))
+    /* `split` says how rows of K/V heads are attended to; latent rows have kernels of their own. */
+    const bool known = method == CLSA_METHOD_DEFAULT || method == CLSA_METHOD_MLA_SPARSE ||
+                       method == CLSA_METHOD_SPLIT;
+    if (!latent || !known)
         return clsa_map_fail(op, impl, err);
     const bool alone = op->over_queries || step->new_tokens == 1;
     if (method == CLSA_METHOD_MLA_SPARSE)
