@@ -98,6 +98,7 @@ void check_gemm(struct check_run *r)
         gemm_case(r, check_below(r, 20), check_below(r, 11), sizes[i], storage[(i + 1) % 3],
                   (int)(i % 3));
     }
+    gemm_case(r, 14, 6, 10300, CLSA_KERNEL_BF16, 0); /* beyond the values of k taken at a time */
     gemm_case(r, 29, 101, 1029, CLSA_KERNEL_BF16, 0);
     gemm_case(r, 1, 50, 2048, CLSA_KERNEL_BF16, 0);
     gemm_case(r, 400, 7, 65, CLSA_KERNEL_BF16, 0); /* beyond the rows named at a time */

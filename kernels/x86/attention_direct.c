@@ -149,7 +149,7 @@ static void direct_head(const struct clsa_attn *a, const struct row_list *rows,
     for (g = 0; g < group; g += strip) {
         strip = least(PAIR_ROWS, group - g);
         for (t = 0; t < rows->count; t += TILE_COLS) {
-            pair_tile_rows(dots, q + g, rows->k + t, a->d, strip);
+            pair_rows(dots, q + g, rows->k + t, a->d, strip, 0, 0);
             for (i = 0; i < strip; i++)
                 _mm_store_ps(score + (g + i) * BLOCK_KEYS + t, dots[i]);
             for (i = 0; g == 0 && next->count > 0 && i < TILE_COLS; i++)

@@ -132,43 +132,55 @@ static size_t point(const char **w, const char *base, ptrdiff_t stride, size_t j
     return least(TILE_COLS, n - j);
 }
 
-/* One run of k, columns in the outer loop, so that with few rows W passes once. w points at the
- * run's first value of row 0. */
+/* Columns in the outer loop, so that with few rows W passes once; runs of k inside. */
 static void natural(float *y, ptrdiff_t ldy, const float *const *x, const char *w, ptrdiff_t stride,
-                    enum clsa_kernel_dtype dtype, size_t m, size_t n, size_t from, size_t length)
+                    enum clsa_kernel_dtype dtype, size_t m, size_t n, size_t k)
 {
-    struct tile t = {y, ldy, x, from, length, {NULL}, 0, from > 0};
+    struct tile t = {y, ldy, x, 0, 0, {NULL}, 0, 0};
     size_t i, j;
 
-    for (j = 0; j < n; j += TILE_COLS) {
-        t.cols = point(t.w, w, stride, j, n);
-        for (i = 0; i < m; i += TILE_ROWS) {
-            t.x = x + i;
-            t.y = y + (ptrdiff_t)i * ldy + (ptrdiff_t)j;
-            if (dtype == CLSA_KERNEL_F32)
-                tile_f32(&t, least(TILE_ROWS, m - i));
-            else
-                tile_f16(&t, least(TILE_ROWS, m - i));
+    for (j = 0; j < n; j += TILE_COLS)
+        for (t.from = 0; t.from < k; t.from += CLSA_X_RUN) {
+            t.length = least(k - t.from, CLSA_X_RUN);
+            t.add = t.from > 0;
+            t.cols = point(t.w, w + clsa_kernel_row_bytes(dtype, t.from), stride, j, n);
+            for (i = 0; i < m; i += TILE_ROWS) {
+                t.x = x + i;
+                t.y = y + (ptrdiff_t)i * ldy + (ptrdiff_t)j;
+                if (dtype == CLSA_KERNEL_F32)
+                    tile_f32(&t, least(TILE_ROWS, m - i));
+                else
+                    tile_f16(&t, least(TILE_ROWS, m - i));
+            }
         }
-    }
 }
 
-/* The same for bfloat16, with x in the order of pairs. */
-static void paired(float *y, ptrdiff_t ldy, const float *const *x, const char *w, ptrdiff_t stride,
-                   size_t m, size_t n, size_t length, int add)
-{
-    const char *rows[TILE_COLS];
-    __m128 sum[PAIR_ROWS];
-    size_t i, j, r;
+enum {
+    SPLIT_VALUES = STREAM_RUNS * CLSA_X_RUN, /* values of k whose x is in the order of pairs */
+    SPLIT_PITCH = SPLIT_VALUES + PAIR        /* rows fall into different cache sets */
+};
 
+/* The same for bfloat16, k <= SPLIT_VALUES, with x in the order of pairs. */
+static void paired(float *y, ptrdiff_t ldy, const float *x, const char *w, ptrdiff_t stride,
+                   size_t m, size_t n, size_t k, int add)
+{
+    const float *rows[PACK_FROM - 1];
+    const char *columns[TILE_COLS];
+    __m128 sum[PAIR_ROWS];
+    size_t i, j, r, height;
+
+    for (r = 0; r < m; r++)
+        rows[r] = x + r * SPLIT_PITCH;
     for (j = 0; j < n; j += TILE_COLS) {
-        size_t cols = point(rows, w, stride, j, n), height;
+        size_t cols = point(columns, w, stride, j, n);
 
         for (i = 0; i < m; i += height) {
             height = least(PAIR_ROWS, m - i);
-            pair_tile_rows(sum, x + i, rows, length, height);
+            for (r = 0; add && r < height; r++)
+                sum[r] = get4(y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)j, cols);
+            pair_rows(sum, rows + i, columns, k, height, 1, add);
             for (r = 0; r < height; r++)
-                put4(y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)j, sum[r], cols, add);
+                put4(y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)j, sum[r], cols, 0);
         }
     }
 }
@@ -184,13 +196,10 @@ static void zero(float *y, ptrdiff_t ldy, size_t m, size_t n)
 void clsa_x_dots(float *y, ptrdiff_t ldy, const float *const *x, const float *w, ptrdiff_t ldw,
                  size_t m, size_t n, size_t k)
 {
-    size_t from;
-
     if (k == 0)
         zero(y, ldy, m, n);
-    for (from = 0; from < k; from += CLSA_X_RUN)
-        natural(y, ldy, x, (const char *)(w + from), ldw * (ptrdiff_t)sizeof *w, CLSA_KERNEL_F32, m,
-                n, from, least(k - from, CLSA_X_RUN));
+    else
+        natural(y, ldy, x, (const char *)w, ldw * (ptrdiff_t)sizeof *w, CLSA_KERNEL_F32, m, n, k);
 }
 
 /* One step of PAIR values of a row in the order of its chain: pairs for bfloat16 products. */
@@ -318,36 +327,42 @@ static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
     }
 }
 
+/* Few rows of x, bfloat16 weights. */
+static void few(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
+                size_t m, size_t n, size_t k)
+{
+    _Alignas(64) float split[(PACK_FROM - 1) * SPLIT_PITCH];
+    size_t r, from;
+
+    for (from = 0; from < k; from += SPLIT_VALUES) {
+        size_t length = least(k - from, SPLIT_VALUES);
+
+        for (r = 0; r < m; r++)
+            split_row(split + r * SPLIT_PITCH, x + (ptrdiff_t)r * ldx + (ptrdiff_t)from, length);
+        paired(y, ldy, split, (const char *)w->base + 2 * from, w->row_stride_bytes, m, n, length,
+               from > 0);
+    }
+}
+
 void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
                  size_t m, size_t n, size_t k)
 {
-    _Alignas(64) float split[(PACK_FROM - 1) * CLSA_X_RUN];
     const float *rows[PACK_FROM - 1];
-    size_t i, r, from;
+    size_t i, from;
 
-    if (k == 0)
+    if (k == 0) {
         zero(y, ldy, m, n);
-    for (from = 0; from < k; from += CLSA_X_RUN) {
-        size_t length = least(k - from, CLSA_X_RUN);
-        const char *base = (const char *)w->base + clsa_kernel_row_bytes(w->dtype, from);
-
-        if (m >= PACK_FROM) {
-            for (i = 0; i < m; i += BLOCK_ROWS)
+    } else if (m >= PACK_FROM) {
+        for (i = 0; i < m; i += BLOCK_ROWS)
+            for (from = 0; from < k; from += CLSA_X_RUN)
                 packed(y + (ptrdiff_t)i * ldy, ldy, x + (ptrdiff_t)i * ldx, ldx, w,
-                       least(BLOCK_ROWS, m - i), n, from, length);
-            continue;
-        }
-        for (r = 0; r < m; r++) {
-            rows[r] = x + (ptrdiff_t)r * ldx;
-            if (w->dtype == CLSA_KERNEL_BF16) {
-                split_row(split + r * CLSA_X_RUN, rows[r] + from, length);
-                rows[r] = split + r * CLSA_X_RUN;
-            }
-        }
-        if (w->dtype == CLSA_KERNEL_BF16)
-            paired(y, ldy, rows, base, w->row_stride_bytes, m, n, length, from > 0);
-        else
-            natural(y, ldy, rows, base, w->row_stride_bytes, w->dtype, m, n, from, length);
+                       least(BLOCK_ROWS, m - i), n, from, least(k - from, CLSA_X_RUN));
+    } else if (w->dtype == CLSA_KERNEL_BF16) {
+        few(y, ldy, x, ldx, w, m, n, k);
+    } else {
+        for (i = 0; i < m; i++)
+            rows[i] = x + (ptrdiff_t)i * ldx;
+        natural(y, ldy, rows, w->base, w->row_stride_bytes, w->dtype, m, n, k);
     }
 }
 

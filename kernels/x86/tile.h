@@ -47,7 +47,8 @@ CLSA_INLINE void split_row(float *to, const float *x, size_t n)
 }
 
 /* sum[r] = x[r] . w[0..3] over n bfloat16 values of w. `rows` is a compile-time constant up to
- * PAIR_ROWS. No prefetch: the processor's own follows four interleaved rows of a stream better. */
+ * PAIR_ROWS. The four rows side by side: for rows that are in a cache
+ * already. */
 CLSA_INLINE void pair_tile(__m128 *sum, const float *const *x, const char *const *w, size_t n,
                            const int rows)
 {
@@ -113,29 +114,91 @@ CLSA_INLINE void pair_tile(__m128 *sum, const float *const *x, const char *const
         sum[r] = vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
 }
 
-/* The same with the number of rows at run time, 1 .. PAIR_ROWS. */
-CLSA_INLINE void pair_tile_rows(__m128 *sum, const float *const *x, const char *const *w, size_t n,
-                                size_t rows)
+/* The same sums over up to STREAM_RUNS runs of CLSA_X_RUN values, the sums of runs added in order;
+ * row after row of w: for rows that stream from memory, whose prefetch follows one row much better
+ * than four side by side. With `add` the sums begin at sum[r]. With one or two rows of x the
+ * processor looks far enough ahead by itself; with more, arithmetic fills its window and lines are
+ * asked for into L2 (into L1 costs more than it gives). */
+enum { STREAM_RUNS = 8 };
+
+CLSA_INLINE void pair_stream(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                             const int rows, int add)
+{
+    enum { AHEAD_BYTES = 4096 };
+    vf kept[STREAM_RUNS][PAIR_ROWS][TILE_COLS];
+    size_t from, end, l, run;
+    int r, c;
+
+    for (c = 0; c < TILE_COLS; c++)
+        for (from = 0, run = 0; from < n; from = end, run++) {
+            vf acc[PAIR_ROWS];
+
+            end = n - from > CLSA_X_RUN ? from + CLSA_X_RUN : n;
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                acc[r] = vf_zero();
+            for (l = from; l < end; l += PAIR) {
+                vf even, odd;
+
+                if (end - l >= PAIR)
+                    vf_load_pair(w[c] + 2 * l, &even, &odd);
+                else
+                    vf_load_pair_n(w[c] + 2 * l, end - l, &even, &odd);
+                if (rows > 2)
+                    _mm_prefetch(w[c] + 2 * l + AHEAD_BYTES, _MM_HINT_T1);
+                CLSA_UNROLL
+                for (r = 0; r < rows; r++) {
+                    acc[r] = vf_fma(vf_load(x[r] + l), even, acc[r]);
+                    acc[r] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r]);
+                }
+            }
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                kept[run][r][c] = acc[r];
+        }
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        for (run = 0; run * CLSA_X_RUN < n; run++) {
+            __m128 part =
+                vf_sum4(kept[run][r][0], kept[run][r][1], kept[run][r][2], kept[run][r][3]);
+
+            sum[r] = run > 0 || add ? _mm_add_ps(sum[r], part) : part;
+        }
+    }
+}
+
+/* Either, with the number of rows at run time, 1 .. PAIR_ROWS. `stream` is a constant. */
+CLSA_INLINE void pair_rows(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                           size_t rows, const int stream, int add)
 {
     switch (rows) {
-    case 1:
-        pair_tile(sum, x, w, n, 1);
+#define PAIR_CASE(count)                                                                           \
+    case count:                                                                                    \
+        if (stream)                                                                                \
+            pair_stream(sum, x, w, n, count, add);                                                 \
+        else                                                                                       \
+            pair_tile(sum, x, w, n, count);                                                        \
         break;
+        PAIR_CASE(1)
+        PAIR_CASE(2)
 #if defined(__AVX512F__)
-    case 3:
-        pair_tile(sum, x, w, n, 3);
-        break;
-    case 4:
-        pair_tile(sum, x, w, n, 4);
-        break;
-    case 5:
-        pair_tile(sum, x, w, n, 5);
-        break;
+        PAIR_CASE(3)
+        PAIR_CASE(4)
+        PAIR_CASE(5)
 #endif
+#undef PAIR_CASE
     default:
-        pair_tile(sum, x, w, n, 2);
         break;
     }
+}
+
+/* y[0..cols) as four lanes. */
+CLSA_INLINE __m128 get4(const float *y, size_t cols)
+{
+    float s[TILE_COLS] = {0, 0, 0, 0};
+
+    memcpy(s, y, cols * sizeof *s);
+    return _mm_loadu_ps(s);
 }
 
 /* Four sums to y[0..cols), added to what is there or not. */
