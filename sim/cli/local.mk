@@ -38,5 +38,5 @@ bin_PROGRAMS += clsa
 clsa_SOURCES = sim/cli/main.c
 clsa_LDADD = $(CLSA_ARCHIVES) $(CLSA_ARCHIVES) $(CLSA_LIBS)
 if STATIC_CLSA
-clsa_LDFLAGS = $(AM_LDFLAGS) -all-static -static
+clsa_LDFLAGS = $(AM_LDFLAGS) -static
 endif
