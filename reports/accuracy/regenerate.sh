@@ -28,6 +28,13 @@ for file in "$measured"/*.csv; do
 done
 rm -f "$out/one.tmp"
 mv "$csv" "$out/accuracy.csv"
+# The decode steps of CLSA-4B row by row, and what sharing gains in a layer of GLM-5.2.
+"$clsa" validate --machine h100-sxm --op own_steps --measured "$measured/h100_own_steps.csv" \
+    --predictions "$out/own_steps.csv" >/dev/null
+"$clsa" validate --machine h100-sxm --op dsa_layer_decode \
+    --measured "$measured/h100_dsa_layer_decode.csv" --predictions "$out/dsa.tmp" >/dev/null
+ratio=$(awk -f "$here/ratio.awk" "$out/dsa.tmp")
+rm -f "$out/dsa.tmp"
 {
     echo "# Accuracy"
     echo
@@ -42,5 +49,9 @@ mv "$csv" "$out/accuracy.csv"
     sed 1d "$out/accuracy.csv" | tr -d '"' |
         awk -F, '{ printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
                    $1, $2, $3, $4, $5, $6, $7, $9, $10, $11, $12 }'
+    echo
+    echo "What sharing an index gains in one layer (GLM-5 full against GLM-5.2 shared, equal shape, batch"
+    echo "up to 256): $ratio."
+    echo "Decode steps of CLSA-4B, row by row: own_steps.csv."
 } >"$out/README.md.tmp"
 mv "$out/README.md.tmp" "$out/README.md"
