@@ -1,15 +1,15 @@
 #!/bin/sh
 # tests/bench/cpu_compare.sh on another machine that has neither network nor development packages. The
 # program is carried there, linked statically:
-#   mkdir build-static && cd build-static && ../configure --enable-static-clsa && make clsa && strip clsa
+#   mkdir -p build/static && cd build/static && ../../configure --enable-static-clsa && make clsa && strip clsa
 # There, in the top of the source tree:
 #   OUT=cpu-results tests/bench/cpu_remote.sh
-#   CLSA: the program (default build-static/clsa)     THREADS: default 1, a quarter of the cores, all
+#   CLSA: the program (default build/static/clsa)     THREADS: default 1, a quarter of the cores, all
 # Writes into OUT what cpu_compare.sh writes, beside what the system says of its processor and pages.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 out=${OUT:-cpu-results}
-CLSA=${CLSA:-$top/build-static/clsa}
+CLSA=${CLSA:-$top/build/static/clsa}
 cores=$(getconf _NPROCESSORS_ONLN)
 quarter=$((cores / 4))
 default="1 $cores"
