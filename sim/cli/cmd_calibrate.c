@@ -140,6 +140,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     f->request.machine = &f->targets[0].machine;
     f->request.groups = clsa_arg(args, "rows", NULL);
     f->request.seed = f->seed;
+    f->request.frontier = clsa_arg_given(args, "frontier");
     f->request.folds = (unsigned)f->folds;
     f->request.most_evaluations = (unsigned)evaluations;
     const char *constants[CLSA_CALIBRATE_CONSTANTS];
@@ -168,6 +169,7 @@ static const struct clsa_option options[] = {
     {"constant", "OP.PARAMETER", "fit this one (repeatable; default: rows marked as fitted)"},
     {"rows", "GROUP,...", "only rows of these groups (dtype, layer kind, kernel)"},
     {"fit-percent", "P", "part of the rows to fit on, chosen by seed (default 20)"},
+    {"frontier", NULL, "fit on at most 16 sequences of 16K keys, hold out all beyond"},
     {"folds", "N", "cross-validate over N folds"},
     {"evaluations", "N", "most evaluations of the simplex (default 400 a constant)"},
     {"output", "F.csv", "write the implementation with the fitted rows (also -o)"},

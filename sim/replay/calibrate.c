@@ -189,7 +189,15 @@ static int gather(const struct clsa_calibrate_request *r, struct fit *fit, struc
             fit->n++;
             const bool use = item->c.target && (!r->groups || in_list(r->groups, item->c.group));
             const bool fits = r->whole[t] || clsa_table_fits(row, r->fit_percent, r->seed);
-            item->use = !use ? UNUSED : fits ? FIT : HELD_OUT;
+            const struct clsa_step *step = &item->c.step;
+            const bool beyond = step->n_seqs > CLSA_FRONTIER_SEQS ||
+                                step->past[0] + step->new_tokens > CLSA_FRONTIER_KEYS;
+            if (!use)
+                item->use = UNUSED;
+            else if (r->frontier)
+                item->use = beyond ? HELD_OUT : fits ? FIT : UNUSED;
+            else
+                item->use = fits ? FIT : HELD_OUT;
             item->fold = r->folds > 1 ? (unsigned)(fit->n % r->folds) : 0;
         }
     return 0;

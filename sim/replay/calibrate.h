@@ -15,6 +15,9 @@
 #define CLSA_CALIBRATE_CONSTANTS 32
 #define CLSA_CALIBRATE_TABLES 8
 
+#define CLSA_FRONTIER_SEQS 16
+#define CLSA_FRONTIER_KEYS 16384
+
 struct clsa_calibrate_request {
     unsigned n_tables;
     enum clsa_table tables[CLSA_CALIBRATE_TABLES];
@@ -23,6 +26,7 @@ struct clsa_calibrate_request {
     const struct clsa_machine *machine;
     double fit_percent; /* part of the rows to fit on; 100: all */
     bool whole[CLSA_CALIBRATE_TABLES]; /* fit on all rows of a table that nobody is judged by */
+    bool frontier; /* fit on what lies within CLSA_FRONTIER_SEQS and _KEYS, judge all beyond */
     uint64_t seed;
     unsigned folds;     /* for the cross-validated error; 0 or 1: none */
     unsigned most_evaluations; /* a simplex run; 0: 400 per constant */
