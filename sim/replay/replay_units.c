@@ -9,7 +9,7 @@
 #define BUFFER 2048
 /* Runs of one stream that are walked one by one; more is no step that anybody ran, but a file that
  * lies. */
-#define RUNS_MAX (UINT64_C(1) << 32)
+#define RUNS_MAX (UINT64_C(1) << 30)
 
 struct piece {
     uint64_t offset, bytes;
@@ -303,7 +303,7 @@ int clsa_units_walk(const struct clsa_trace_step *trace, const struct clsa_op *o
     w.user = user;
     const int status = walk_axis(&w, err);
     if (status == CLSA_ELIMIT)
-        return clsa_fail(err, status, "step %llu: an operand of %s has over 2^32 rows apart",
+        return clsa_fail(err, status, "step %llu: an operand of %s has over 2^30 rows apart",
                          (unsigned long long)trace->number, clsa_op_kind_text(op->kind));
     return status ? status : flush(&w);
 }

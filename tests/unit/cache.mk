@@ -31,3 +31,8 @@ tests_unit_cachegrind_walk_LDADD = libclsa_hwmodels.a libclsa_base.a
 EXTRA_PROGRAMS += tests/bench/bench_replay
 tests_bench_bench_replay_SOURCES = tests/bench/bench_replay.c
 tests_bench_bench_replay_LDADD = $(tests_unit_test_replay_LDADD)
+
+check_PROGRAMS += tests/fuzz/fuzz_replay
+TESTS += tests/fuzz/fuzz_replay
+tests_fuzz_fuzz_replay_SOURCES = tests/fuzz/fuzz_replay.c tests/fuzz/fuzz_loop.c
+tests_fuzz_fuzz_replay_LDADD = $(tests_unit_test_replay_LDADD)
