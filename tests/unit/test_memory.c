@@ -2,6 +2,7 @@
 #include "tests/unit/test.h"
 
 #include "hwmodels/hierarchy.h"
+#include "sim/base/file.h"
 #include "sim/base/rng.h"
 
 static struct clsa_err err;
@@ -250,6 +251,37 @@ START_TEST(long_runs_equal_short_ones)
 }
 END_TEST
 
+/* Every machine of the library has a memory that can be simulated, and answers a read of its second
+ * time from a cache. */
+START_TEST(all_machines_have_a_memory)
+{
+    char **names = NULL;
+    size_t count = 0;
+    ck_assert_int_eq(clsa_data_list("hwmodels/machines", ".csv", &names, &count, &err), 0);
+    ck_assert_uint_gt(count, 20);
+    for (size_t i = 0; i < count; i++) {
+        struct clsa_machine m;
+        struct clsa_hierarchy *h = NULL;
+        struct clsa_traffic t;
+        const struct clsa_byte_run run = {1 << 20, 16384};
+        read_machine(names[i], &m);
+        const uint32_t cores = m.kind == CLSA_MACHINE_CPU ? (uint32_t)m.core_count : 1;
+        ck_assert_msg(clsa_hierarchy_create(&m, cores, &h, &err) == 0, "%s", err.text);
+        clsa_hierarchy_access(h, cores - 1, &run, 1, false);
+        clsa_hierarchy_take(h, &t);
+        ck_assert_uint_eq(t.dram_read_bytes, run.bytes);
+        ck_assert_uint_ge(t.dram_ps, t.dram_ideal_ps);
+        clsa_hierarchy_access(h, cores - 1, &run, 1, false);
+        clsa_hierarchy_take(h, &t);
+        ck_assert_uint_eq(t.dram_read_bytes, 0);
+        clsa_hierarchy_destroy(h);
+        clsa_machine_destroy(&m);
+        free(names[i]);
+    }
+    free(names);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("memory");
@@ -260,6 +292,7 @@ static Suite *suite(void)
     tcase_add_test(t, tlbs_that_cannot_be);
     tcase_add_test(t, gpu_levels_by_hand);
     tcase_add_test(t, cpu_levels_by_hand);
+    tcase_add_test(t, all_machines_have_a_memory);
     tcase_add_test(t, h100_keeps_what_was_measured);
     tcase_add_test(t, long_runs_equal_short_ones);
     suite_add_tcase(s, t);
