@@ -49,7 +49,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
         (status = clsa_model_open(clsa_arg(args, "model", "clsa-byte-5m"), &model, err)))
         return status;
     options.probes = (uint32_t)probes;
-    options.own_products = clsa_arg_given(args, "own-products");
+    options.blas = clsa_arg_given(args, "blas");
     status = clsa_verify(model, golden, &options, &report, err);
     if (status == CLSA_OK)
         status = print_report(&report, (enum clsa_format)format, err);
@@ -66,7 +66,7 @@ static const struct clsa_option options[] = {
     CLSA_OPT_MODEL,
     {"golden", "F", "golden values (.safetensors; sim/engine/verify.h says which)"},
     {"probes", "N", "noisy runs that measure how rounding spreads (default 8)"},
-    {"own-products", NULL, "matrix products by the kernels alone, without BLAS"},
+    {"blas", NULL, "large matrix products by OpenBLAS instead of our kernels"},
     CLSA_OPT_KERNELS,
     CLSA_OPT_THREADS,
     CLSA_OPT_SEED,

@@ -10,13 +10,9 @@
 #include "sim/engine/blas.h"
 #include "sim/model/plan.h"
 
-/* Products that go to the BLAS: with fewer rows of X, W streams from memory once and its conversion to
- * float32 costs more than it saves; with deeper ones the avx512 rung is the faster (on a Zen 4, one
- * thread, bfloat16 W: 4096 x 1024 x 192 at 77 against 85 GFLOP/s, 512 x 6144 x 1024 at 101 against
- * 90). The reference must not be answered by somebody else's product, and avx512-bf16 runs at twice the
- * float32 rate. */
+/* Rows of X from which options.blas sends a product to the BLAS: below, W streams from memory once and
+ * its conversion to float32 would cost more than it saves. */
 #define BLAS_ROWS 32u
-#define BLAS_DEPTH 512u
 /* Queries of one sequence from which their index scores are one matrix product. */
 #define SCORE_ROWS 8u
 /* Rows of one unit of elementwise work. */
@@ -226,10 +222,7 @@ static int by_rows(struct clsa_exec *x, const struct clsa_op *op)
 static int product(struct clsa_exec *x, struct matrix y, struct matrix in,
                    const struct clsa_rows *w, size_t m, size_t n, size_t k)
 {
-    const enum clsa_rung rung = x->e->kernels->rung;
-    const bool blas = rung == CLSA_RUNG_AVX2 || (rung == CLSA_RUNG_AVX512 && k < BLAS_DEPTH);
-
-    if (blas && !x->e->options.own_products && m >= BLAS_ROWS)
+    if (x->e->options.blas && m >= BLAS_ROWS)
         return clsa_blas_gemm(x->e->kernels, y.data, y.ld, in.data, in.ld, w, m, n, k)
                    ? no_memory(x)
                    : CLSA_OK;

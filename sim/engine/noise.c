@@ -9,6 +9,7 @@
 #include "sim/base/rng.h"
 
 #define UNIT 0x1p-24
+#define BF16_UNIT 0x1p-9
 /* The variance of one rounding of a value of 1 is at most this. */
 #define VARIANCE (UNIT * UNIT / 3)
 
@@ -25,6 +26,7 @@ struct work {
     double scale;
     uint64_t seed;
     float *squares;       /* |t|^2 of products [rows, columns] */
+    double rounded;       /* variance that rounding the inputs of a product adds, in units of |t|^2 */
     atomic_int failed;
 };
 
@@ -137,7 +139,8 @@ static void product_rows(void *context, size_t first, size_t count)
         float *y = w->out.data + r * w->out.ld;
         const float *t2 = w->squares + r * w->out.columns;
         for (size_t j = 0; j < w->out.columns; j++)
-            disturb(&s, &y[j], sqrt(sum_variance(y[j], t2[j], (double)w->op->k)));
+            disturb(&s, &y[j], sqrt(sum_variance(y[j], t2[j], (double)w->op->k) +
+                                    w->rounded * t2[j]));
     }
 }
 
@@ -326,12 +329,15 @@ static void attention(void *context, size_t first, size_t count)
     }
 }
 
-int clsa_noise_add(const struct clsa_exec *x, size_t i, double scale, uint64_t seed)
+int clsa_noise_add(const struct clsa_exec *x, size_t i, enum clsa_rung rung, double scale,
+                   uint64_t seed)
 {
     const struct clsa_op *op = &x->step->ops[i];
     struct work w = {.x = x, .op = op, .scale = scale, .seed = (seed * 4096 + i) << 24};
     void (*rows)(void *, size_t, size_t) = NULL;
 
+    if (rung == CLSA_RUNG_AVX512_BF16)
+        w.rounded = BF16_UNIT * BF16_UNIT / 3;
     w.in = block_of(x, op, 0);
     w.out = block_of(x, op, op->n_operands - 1);
     switch (op->kind) {

@@ -11,6 +11,7 @@
 #include "sim/model/safetensors.h"
 
 #define PROBES 8u
+/* Of the noise, over the errors it stands for: verify.h, step 2. */
 #define NOISE_SCALE 256.0
 #define FAILURE_PROBABILITY 1e-6
 #define SETTINGS_MAX 64u
@@ -44,6 +45,8 @@ struct verify {
     struct setting *now;   /* being run */
     bool probing;
     uint64_t seed;         /* of the probe in progress */
+    enum clsa_rung rung;   /* that is being verified */
+    double scale;
     float *logits;         /* of the run in progress */
 
     uint32_t probes;
@@ -174,7 +177,7 @@ static void keep(const struct verify *v, float *kept, float *var, const float *v
         return;
     }
     for (uint64_t i = 0; i < n; i++) {
-        const float d = (float)(((double)values[i] - kept[i]) / NOISE_SCALE);
+        const float d = (float)(((double)values[i] - kept[i]) / v->scale);
         var[i] += d * d;
     }
 }
@@ -237,7 +240,7 @@ static int op_done(void *user, const struct clsa_step *step, size_t i, uint64_t 
     const struct clsa_op *op = &step->ops[i];
 
     (void)wall_ns;
-    if (v->probing && clsa_noise_add(x, i, NOISE_SCALE, v->seed))
+    if (v->probing && clsa_noise_add(x, i, v->rung, v->scale, v->seed))
         return clsa_fail(v->err, CLSA_ENOMEM, "%s: out of memory", v->g->name);
     if (op->kind == CLSA_OP_GEMM && op->role == CLSA_ROLE_KV)
         keep(v, v->hidden, v->hidden_var, operand(x, op, 0), op->m * v->g->hidden);
@@ -321,7 +324,7 @@ static int run(struct verify *v, const struct clsa_verify_options *o)
         return status;
     clsa_engine_defaults(v->g, v->tokens, &options);
     options.kernels = o->kernels;
-    options.own_products = o->own_products;
+    options.blas = o->blas;
     options.n_seqs = v->batch;
     options.chunk = v->tokens;
     options.per_layer_kv = false;
@@ -330,9 +333,12 @@ static int run(struct verify *v, const struct clsa_verify_options *o)
     status = clsa_engine_create(v->model, &options, &v->engine, v->err);
     if (status == CLSA_OK)
         status = run_all(v);
-    /* The local errors do not depend on the rung, so the probes take the fastest. */
-    if (status == CLSA_OK)
+    /* Sensitivities do not depend on the rung, so the probes take the fastest. */
+    if (status == CLSA_OK) {
+        v->rung = v->engine->kernels->rung;
+        v->scale = v->rung == CLSA_RUNG_AVX512_BF16 ? 1 : NOISE_SCALE;
         v->engine->kernels = clsa_kernels_best();
+    }
     v->probing = true;
     for (uint32_t p = 0; status == CLSA_OK && p < v->probes; p++) {
         v->seed = o->seed * 65536 + p + 1;

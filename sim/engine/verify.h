@@ -29,11 +29,13 @@
  *                  summing values and out^2 (S(1, sum p_i^2, n) + 2 u^2/3) for summing weights,
  *                  joining and division
  *      index score as a product
+ *    The rung avx512-bf16 also rounds what products read, by 2^-9: 2^-18/3 |t|^2 more.
  * 2. Propagation. sum J_op delta_op has variance sum J_op^2 sigma_op^2. It is measured, not bounded by
  *    norms: the engine runs again with +-sigma_op 2^8 added to every output of every op, signs drawn at
  *    random, selections held; the differences over 2^8, squared and averaged over several such runs, are an
  *    unbiased estimate (Hutchinson's). 2^8 keeps first order (relative changes stay below 2^-12) and puts
- *    the engine's own roundings below the notice of the estimate.
+ *    the engine's own roundings below the notice of the estimate
+ *    (avx512-bf16: a factor of 1, its errors are that large by themselves).
  * 3. Bound. |error| <= lambda sigma + 2 u |golden|, the second for rounding the golden value and ours to
  *    float32. sigma is the largest of its row (a row of logits, a head of K, the scores of a query),
  *    because few runs leave single estimates uncertain. A sum of N independent bounded roundings exceeds
@@ -68,7 +70,7 @@ struct clsa_verify_report {
 
 struct clsa_verify_options {
     const struct clsa_kernels *kernels; /* NULL: best */
-    bool own_products;                  /* as in clsa_engine_options */
+    bool blas;                          /* as in clsa_engine_options */
     uint32_t probes;                    /* runs of step 2; 0: 8 */
     uint64_t seed;                      /* of their signs */
 };

@@ -230,9 +230,9 @@ START_TEST(rungs_and_products_agree)
     prefill(e, 0, tokens, N, expected);
     clsa_engine_destroy(e);
     for (int rung = CLSA_RUNG_AVX2; rung <= CLSA_RUNG_AVX512; rung++)
-        for (int own = 0; own < 2; own++) {
+        for (int blas = 0; blas < 2; blas++) {
             o.kernels = clsa_kernels_get((enum clsa_rung)rung);
-            o.own_products = own;
+            o.blas = blas;
             if (!o.kernels)
                 continue;
             e = engine(&o);
