@@ -46,11 +46,10 @@ static size_t key_at(const int32_t *index, size_t first, size_t i)
     return index != NULL ? (size_t)index[i] : first + i;
 }
 
-/* Compares one query token's output with the formula; `parts` is how many parts were joined. */
-static void judge(struct check_run *r, const struct problem *p, const float *q, const float *out,
-                  const int32_t *index, size_t first, size_t count, size_t parts, size_t token)
+void check_attn_judge(struct check_run *r, const struct clsa_attn *a, const float *q,
+                      const float *out, const int32_t *index, size_t first, size_t count,
+                      size_t parts, size_t token)
 {
-    const struct clsa_attn *a = &p->a;
     double *score = malloc((count + 1) * sizeof *score);
     size_t h, i, j, group = a->q_heads / a->kv_heads;
 
@@ -153,7 +152,7 @@ static void decode_case(struct check_run *r, const struct problem *p, int sparse
             r->k->attn_dense(a, q, first + cut[i], cut[i + 1] - cut[i], &parts[i]);
     }
     r->k->attn_combine(out, parts, n, a->q_heads, a->dv);
-    judge(r, p, q, out, index, first, count, n, 0);
+    check_attn_judge(r, a, q, out, index, first, count, n, 0);
 }
 
 struct shape {
@@ -325,8 +324,8 @@ static void prefill_case(struct check_run *r, const struct shape *s, size_t firs
     for (i = 0; i < nq && check_ready(r); i++) {
         size_t end = first + i + 1, begin = window > 0 && end > window ? end - window : 0;
 
-        judge(r, &p, q + (ptrdiff_t)i * ldq, out + (ptrdiff_t)i * ldo, NULL, begin, end - begin, 1,
-              i);
+        check_attn_judge(r, &p.a, q + (ptrdiff_t)i * ldq, out + (ptrdiff_t)i * ldo, NULL, begin,
+                         end - begin, 1, i);
     }
     /* a query alone has the same bits as among others */
     for (i = 0; i < nq; i += split) {
@@ -402,8 +401,8 @@ void check_attn_sparse_prefill(struct check_run *r)
         }
         r->k->attn_sparse_prefill(&p.a, out, ldo, q, ldq, nq, index, ld_index, count);
         for (i = 0; i < nq && check_ready(r); i++)
-            judge(r, &p, q + (ptrdiff_t)i * ldq, out + (ptrdiff_t)i * ldo,
-                  index + (ptrdiff_t)i * ld_index, 0, (size_t)count[i], 1, i);
+            check_attn_judge(r, &p.a, q + (ptrdiff_t)i * ldq, out + (ptrdiff_t)i * ldo,
+                             index + (ptrdiff_t)i * ld_index, 0, (size_t)count[i], 1, i);
         check_end(r);
     }
 }

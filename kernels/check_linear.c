@@ -105,13 +105,28 @@ void check_gemm(struct check_run *r)
     gemm_case(r, 100, 70, 33, CLSA_KERNEL_F16, 0);
 }
 
+void check_index_judge(struct check_run *r, const float *out, const float *q,
+                       const struct clsa_rows *keys, size_t first, size_t count, size_t d,
+                       float scale, size_t row)
+{
+    size_t s;
+
+    for (s = 0; s < count; s++) {
+        double xw, sx, sw, want = (double)scale * dot(q, keys, first + s, d, &xw, &sx, &sw);
+
+        check_value(r, (double)out[s], want,
+                    (double)scale * check_dot_bound(r, keys->dtype, xw, sx, sw, d) +
+                        CLSA_U * fabs(want),
+                    "score", row, s);
+    }
+}
+
 static void index_case(struct check_run *r, size_t first, size_t count, size_t d,
                        enum clsa_kernel_dtype dtype, int special)
 {
     float scale = (float)(1 / sqrt((double)(d ? d : 1))), *q, *out;
     struct clsa_rows keys;
     ptrdiff_t ld;
-    size_t s;
 
     check_begin(r, "first=%zu keys=%zu d=%zu keys=%s special=%d", first, count, d,
                 clsa_kernel_dtype_name(dtype), special);
@@ -126,13 +141,7 @@ static void index_case(struct check_run *r, size_t first, size_t count, size_t d
         check_set(&keys, first + check_below(r, count), 0, check_below(r, d),
                   special == 1 ? NAN : INFINITY);
     r->k->index_score(out, q, &keys, first, count, d, scale);
-    for (s = 0; s < count; s++) {
-        double xw, sx, sw, want = (double)scale * dot(q, &keys, first + s, d, &xw, &sx, &sw);
-
-        check_value(r, (double)out[s], want,
-                    (double)scale * check_dot_bound(r, dtype, xw, sx, sw, d) + CLSA_U * fabs(want),
-                    "score", 0, s);
-    }
+    check_index_judge(r, out, q, &keys, first, count, d, scale, 0);
     check_end(r);
 }
 
@@ -149,13 +158,33 @@ void check_index_score(struct check_run *r)
     index_case(r, 3, r->quick ? 3001 : 20001, 128, CLSA_KERNEL_BF16, 0);
 }
 
+void check_index_heads_judge(struct check_run *r, const float *out, const float *q, const float *w,
+                             const struct clsa_rows *keys, size_t first, size_t count,
+                             size_t heads, size_t d, float scale, size_t row)
+{
+    size_t s, h;
+
+    for (s = 0; s < count; s++) {
+        double want = 0, bound = 0;
+
+        for (h = 0; h < heads; h++) {
+            double xw, sx, sw, value = dot(q + h * d, keys, first + s, d, &xw, &sx, &sw);
+
+            want += (double)w[h] * (value <= 0 ? 0 : value);
+            bound += fabs((double)w[h]) * (check_dot_bound(r, keys->dtype, xw, sx, sw, d) +
+                                           check_gamma((double)heads + 2) * xw);
+        }
+        check_value(r, (double)out[s], (double)scale * want,
+                    (double)scale * bound + (double)FLT_MIN, "score", row, s);
+    }
+}
+
 static void index_heads_case(struct check_run *r, size_t first, size_t count, size_t heads,
                              size_t d, enum clsa_kernel_dtype dtype, int special)
 {
     float scale = 0.25f, *q, *w, *out;
     struct clsa_rows keys;
     ptrdiff_t ld;
-    size_t s, h;
 
     check_begin(r, "first=%zu keys=%zu heads=%zu d=%zu keys=%s special=%d", first, count, heads, d,
                 clsa_kernel_dtype_name(dtype), special);
@@ -168,19 +197,7 @@ static void index_heads_case(struct check_run *r, size_t first, size_t count, si
     if (special && d > 0 && count > 0)
         check_set(&keys, first + check_below(r, count), 0, check_below(r, d), NAN);
     r->k->index_score_heads(out, q, w, &keys, first, count, heads, d, scale);
-    for (s = 0; s < count; s++) {
-        double want = 0, bound = 0;
-
-        for (h = 0; h < heads; h++) {
-            double xw, sx, sw, value = dot(q + h * d, &keys, first + s, d, &xw, &sx, &sw);
-
-            want += (double)w[h] * (value <= 0 ? 0 : value);
-            bound += fabs((double)w[h]) * (check_dot_bound(r, dtype, xw, sx, sw, d) +
-                                           check_gamma((double)heads + 2) * xw);
-        }
-        check_value(r, (double)out[s], (double)scale * want,
-                    (double)scale * bound + (double)FLT_MIN, "score", 0, s);
-    }
+    check_index_heads_judge(r, out, q, w, &keys, first, count, heads, d, scale, 0);
     check_end(r);
 }
 
@@ -204,12 +221,36 @@ static int above(float a, float b)
     return isnan(a) ? !isnan(b) : a > b;
 }
 
-/* The definition: positions ascend, and no score left out ranks above one taken, nor equals one
- * taken later than itself. O(n) by way of the least score taken and its last position. */
+void check_topk_judge(struct check_run *r, const float *score, size_t n, size_t k,
+                      const int32_t *out, size_t got, int any_ties)
+{
+    size_t want = k < n ? k : n, i, next = 0, lowest = 0;
+
+    r->result->values += want;
+    if (got != want)
+        check_fail(r, "returned %zu positions, not %zu", got, want);
+    for (i = 0; i < want && !r->failed; i++)
+        if (out[i] < 0 || (size_t)out[i] >= n || (i > 0 && out[i] <= out[i - 1]))
+            check_fail(r, "out[%zu] = %d: not ascending positions below n", i, (int)out[i]);
+    for (i = 1; i < want && !r->failed; i++) /* the least taken; of equals the last */
+        if (!above(score[out[i]], score[out[lowest]]))
+            lowest = i;
+    for (i = 0; i < n && want > 0 && !r->failed; i++) {
+        float least = score[out[lowest]];
+
+        if (next < want && (size_t)out[next] == i)
+            next++;
+        else if (above(score[i], least) ||
+                 (!any_ties && !above(least, score[i]) && i < (size_t)out[lowest]))
+            check_fail(r, "left out position %zu (%.9g), took %d (%.9g)", i, (double)score[i],
+                       (int)out[lowest], (double)least);
+    }
+}
+
 static void topk_case(struct check_run *r, const char *kind, const float *values, size_t n,
                       size_t k)
 {
-    size_t want = k < n ? k : n, got, i, next = 0, lowest = 0;
+    size_t want = k < n ? k : n, got;
     float *score;
     int32_t *out;
     void *scratch;
@@ -229,24 +270,7 @@ static void topk_case(struct check_run *r, const char *kind, const float *values
     check_expect(r, out, want * sizeof *out);
     got = r->k->topk(out, score, n, k, scratch);
     free(scratch);
-    r->result->values += want;
-    if (got != want)
-        check_fail(r, "returned %zu positions, not %zu", got, want);
-    for (i = 0; i < want && !r->failed; i++)
-        if (out[i] < 0 || (size_t)out[i] >= n || (i > 0 && out[i] <= out[i - 1]))
-            check_fail(r, "out[%zu] = %d: not ascending positions below n", i, (int)out[i]);
-    for (i = 1; i < want && !r->failed; i++) /* the least taken; of equals the last */
-        if (!above(score[out[i]], score[out[lowest]]))
-            lowest = i;
-    for (i = 0; i < n && want > 0 && !r->failed; i++) {
-        float least = score[out[lowest]];
-
-        if (next < want && (size_t)out[next] == i)
-            next++;
-        else if (above(score[i], least) || (!above(least, score[i]) && i < (size_t)out[lowest]))
-            check_fail(r, "left out position %zu (%.9g), took %d (%.9g)", i, (double)score[i],
-                       (int)out[lowest], (double)least);
-    }
+    check_topk_judge(r, score, n, k, out, got, 0);
     check_end(r);
 }
 

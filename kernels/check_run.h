@@ -71,6 +71,22 @@ double check_dot_bound(const struct check_run *r, enum clsa_kernel_dtype w, doub
 /* Sizes worth a case: 0, 1, around vector widths, larger. Returns how many. */
 size_t check_sizes(const struct check_run *r, const size_t **sizes);
 
+/* Verdicts, for checks that make their calls in another way. Of one query's outputs (`row` and `token`
+ * name it in messages; index NULL: keys first .. first+count-1; `parts` were joined); */
+void check_index_judge(struct check_run *r, const float *out, const float *q,
+                       const struct clsa_rows *keys, size_t first, size_t count, size_t d,
+                       float scale, size_t row);
+void check_index_heads_judge(struct check_run *r, const float *out, const float *q, const float *w,
+                             const struct clsa_rows *keys, size_t first, size_t count,
+                             size_t heads, size_t d, float scale, size_t row);
+void check_attn_judge(struct check_run *r, const struct clsa_attn *a, const float *q,
+                      const float *out, const int32_t *index, size_t first, size_t count,
+                      size_t parts, size_t token);
+/* of a selection: positions ascend, and no score left out ranks above one taken, nor equals one taken
+ * later than itself (with any_ties it may). */
+void check_topk_judge(struct check_run *r, const float *score, size_t n, size_t k,
+                      const int32_t *out, size_t got, int any_ties);
+
 /* The checks, one a kernel. */
 void check_rmsnorm(struct check_run *r);
 void check_head_norm(struct check_run *r);

@@ -1,8 +1,11 @@
 noinst_LIBRARIES += libclsa_kernels.a
 libclsa_kernels_a_SOURCES = \
 	kernels/check.c kernels/check.h kernels/check_attention.c kernels/check_elementwise.c \
-	kernels/check_linear.c kernels/check_run.h kernels/check_time.c \
-	kernels/half.h kernels/kernels.h kernels/parallel.c kernels/parallel.h kernels/probe.c \
+	kernels/check_linear.c kernels/check_plugin.c kernels/check_plugin.h \
+	kernels/check_plugin_time.c kernels/check_run.h kernels/check_time.c \
+	kernels/half.h kernels/kernels.h kernels/parallel.c kernels/parallel.h \
+	kernels/plugin.h kernels/plugin_call.h kernels/plugin_host.c kernels/plugin_host.h \
+	kernels/plugin_jobs.c kernels/probe.c \
 	kernels/probe.h kernels/rungs.h kernels/table.c kernels/traffic.c kernels/traffic.h \
 	kernels/ref/attention.c kernels/ref/elementwise.c kernels/ref/linear.c kernels/ref/ref.h \
 	kernels/ref/select.c kernels/ref/table.c
