@@ -1,6 +1,7 @@
 #include "hwmodels/implementation.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,7 +206,9 @@ int clsa_impl_assign(struct clsa_implementation *impl, const char *name, double 
     if (!row)
         return clsa_fail(err, CLSA_ENOTFOUND, "implementation %s has no row '%s'", impl->name,
                          name);
-    row->value = value;
+    const enum clsa_impl_parameter p =
+        (enum clsa_impl_parameter)clsa_impl_parameter_find(row->parameter);
+    row->value = table[p].dimension == CLSA_DIM_WHOLE ? round(value) : value;
     resolve(impl);
     return 0;
 }

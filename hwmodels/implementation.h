@@ -24,7 +24,7 @@ struct clsa_op;
     X(METHOD, "method", TEXT, 0, 0, 0, CLSA_IMPL_METHODS, "how the op is done; see map_*.c")       \
     X(LAUNCH, "launch", TEXT, 0, 0, 0, "graph|stream|fused",                                       \
       "how kernels of the op are launched; fused: the op costs no launch and no time of its own")  \
-    X(EXTRA_LAUNCHES, "extra_launches", COUNT, 0, 0, 1000, NULL,                                   \
+    X(EXTRA_LAUNCHES, "extra_launches", WHOLE, 0, 0, 1000, NULL,                                   \
       "small helper kernels beside the op's own (casts, copies, metadata)")                        \
     X(EXTRA_TIME, "extra_time", SECONDS, 0, 0, 1e-2, NULL, "what one of those takes")              \
     X(FIXED_TIME, "fixed_time", SECONDS, 0, 0, 1e-1, NULL,                                         \
@@ -33,16 +33,16 @@ struct clsa_op;
       "what the host takes to issue the op where no graph was captured (prefill): steps take the " \
       "longer of host and GPU")                                                                    \
     /* shape of a kernel */                                                                        \
-    X(TILE_M, "tile_m", COUNT, 0, 0, 65536, NULL, "rows of a tile; 0: chosen by the mapping")      \
-    X(TILE_N, "tile_n", COUNT, 0, 0, 65536, NULL, "columns (or keys) of a tile")                   \
-    X(TILE_K, "tile_k", COUNT, 64, 1, 65536, NULL, "depth of a tile's step")                       \
-    X(STAGES, "stages", COUNT, 3, 1, 64, NULL, "tiles in flight of one block's pipeline")          \
-    X(THREADS, "threads", COUNT, 128, 1, 1024, NULL, "threads a block")                            \
-    X(RESIDENT, "resident", COUNT, 1, 1, 64, NULL, "blocks that fit an SM at once")                \
-    X(SPLIT_TARGET, "split_target", COUNT, 0, 0, 1e6, NULL, "blocks that a split rule aims at")    \
-    X(SPLIT_MAX, "split_max", COUNT, 1, 1, 65536, NULL, "most splits of one unit of work")         \
-    X(PASSES, "passes", COUNT, 1, 0, 64, NULL, "passes over the data")                             \
-    X(ROW_PAD, "row_pad", COUNT, 1, 1, 65536, NULL, "rows are padded to a multiple of this")       \
+    X(TILE_M, "tile_m", WHOLE, 0, 0, 65536, NULL, "rows of a tile; 0: chosen by the mapping")      \
+    X(TILE_N, "tile_n", WHOLE, 0, 0, 65536, NULL, "columns (or keys) of a tile")                   \
+    X(TILE_K, "tile_k", WHOLE, 64, 1, 65536, NULL, "depth of a tile's step")                       \
+    X(STAGES, "stages", WHOLE, 3, 1, 64, NULL, "tiles in flight of one block's pipeline")          \
+    X(THREADS, "threads", WHOLE, 128, 1, 1024, NULL, "threads a block")                            \
+    X(RESIDENT, "resident", WHOLE, 1, 1, 64, NULL, "blocks that fit an SM at once")                \
+    X(SPLIT_TARGET, "split_target", WHOLE, 0, 0, 1e6, NULL, "blocks that a split rule aims at")    \
+    X(SPLIT_MAX, "split_max", WHOLE, 1, 1, 65536, NULL, "most splits of one unit of work")         \
+    X(PASSES, "passes", WHOLE, 1, 0, 64, NULL, "passes over the data")                             \
+    X(ROW_PAD, "row_pad", WHOLE, 1, 1, 65536, NULL, "rows are padded to a multiple of this")       \
     X(SCRATCH_PART, "scratch_part", COUNT, 0, 0, 1, NULL,                                          \
       "part of device memory that an op's scratch may take, more goes in chunks; 0: all at once")  \
     /* costs inside a kernel */                                                                    \
@@ -77,7 +77,7 @@ struct clsa_op;
     X(COMBINE_ISSUE, "combine_issue", CYCLES, 0, 0, 1e7, NULL,                                     \
       "instruction issue of a combine block that the blocks of an SM share")                       \
     /* other kernels of an op */                                                                   \
-    X(LAUNCHES, "launches", COUNT, 1, 1, 1000, NULL, "kernels of a multi-kernel method in all")    \
+    X(LAUNCHES, "launches", WHOLE, 1, 1, 1000, NULL, "kernels of a multi-kernel method in all")    \
     X(COPY_PLAIN, "copy_plain", CYCLES, 0, 0, 1e6, NULL,                                           \
       "prologue of the copy of q before attention where q is contiguous; 0: no copy")              \
     X(COPY_STRIDED, "copy_strided", CYCLES, 0, 0, 1e6, NULL, "the same where q is strided")        \
@@ -162,7 +162,7 @@ double clsa_impl_get(const struct clsa_implementation *impl, const struct clsa_o
 double clsa_impl_value(const struct clsa_implementation *impl, unsigned kind, unsigned role,
                        enum clsa_impl_parameter p);
 /* Changes the last row that names just this op and parameter ("op.parameter") to a value in base
- * units; more specific rows still win. For fitting. Returns 0 or CLSA_ENOTFOUND. */
+ * units, whole numbers to the nearest; more specific rows still win. For fitting. Returns 0 or CLSA_ENOTFOUND. */
 int clsa_impl_assign(struct clsa_implementation *impl, const char *name, double value,
                      struct clsa_err *err);
 /* The value of the row "op.parameter" in base units: what the last row that names just this op and

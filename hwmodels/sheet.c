@@ -93,6 +93,8 @@ int clsa_sheet_number(const struct clsa_sheet_row *row, enum clsa_dimension dime
     if (status == CLSA_EMISMATCH)
         return clsa_sheet_fail(row, CLSA_EFORMAT, err, "'%s' is no unit of %s", row->unit,
                                clsa_dimension_name(dimension));
+    if (status == CLSA_ERANGE)
+        return clsa_sheet_fail(row, status, err, "%s %s is no whole number", row->value, row->unit);
     if (status)
         return clsa_sheet_fail(row, CLSA_EFORMAT, err, "'%s %s' is no number with a known unit",
                                row->value, row->unit);

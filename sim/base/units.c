@@ -63,7 +63,7 @@ static const struct unit {
 const char *clsa_dimension_name(enum clsa_dimension dimension)
 {
     static const char *const names[] = {
-        "a count", "bytes", "bytes per second", "hertz", "seconds", "FLOP/s",
+        "a count", "a whole number", "bytes", "bytes per second", "hertz", "seconds", "FLOP/s",
         "cycles", "bytes per cycle", "a count per cycle", "text"};
     return (size_t)dimension < sizeof names / sizeof *names ? names[dimension] : "unknown";
 }
@@ -110,8 +110,10 @@ int clsa_quantity_parse(const char *text, enum clsa_dimension wanted, double *ou
         return CLSA_EFORMAT;
     if (*rest == '\0' && (wanted == CLSA_DIM_BYTES || wanted == CLSA_DIM_CYCLES))
         dimension = wanted;
-    if (dimension != wanted)
+    if (dimension != (wanted == CLSA_DIM_WHOLE ? CLSA_DIM_COUNT : wanted))
         return CLSA_EMISMATCH;
+    if (wanted == CLSA_DIM_WHOLE && value * factor != floor(value * factor))
+        return CLSA_ERANGE;
     *out = value * factor;
     return CLSA_OK;
 }

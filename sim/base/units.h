@@ -9,6 +9,7 @@
 
 enum clsa_dimension {
     CLSA_DIM_COUNT,       /* "", "-", "count", "%": 50 % is 0.5 */
+    CLSA_DIM_WHOLE,       /* a count that clsa_quantity_parse takes only without a fraction */
     CLSA_DIM_BYTES,       /* B KB MB GB TB (powers of 1000), KiB MiB GiB TiB (powers of 1024) */
     CLSA_DIM_BYTES_PER_S, /* B/s KB/s ... TB/s KiB/s ... TiB/s */
     CLSA_DIM_HZ,          /* Hz kHz MHz GHz */
@@ -28,8 +29,8 @@ const char *clsa_dimension_name(enum clsa_dimension dimension);
 int clsa_unit_find(const char *unit, enum clsa_dimension *dimension, double *factor);
 
 /* Parses "VALUE[ ]UNIT" wholly; the unit must be of the dimension wanted (a bare number is accepted
- * for counts, bytes and cycles). Returns 0, CLSA_EFORMAT (no number, trailing text, not finite) or
- * CLSA_EMISMATCH (a unit of another dimension). */
+ * for counts, bytes and cycles). Returns 0, CLSA_EFORMAT (no number, trailing text, not finite),
+ * CLSA_EMISMATCH (a unit of another dimension) or CLSA_ERANGE (a fraction of a whole number). */
 int clsa_quantity_parse(const char *text, enum clsa_dimension wanted, double *out);
 
 /* Parses a size or count: "8192", "8K" (1024s: K M G), "27.5MiB", "4096 B". Result in [0, 2^63).

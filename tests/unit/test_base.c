@@ -25,7 +25,10 @@ START_TEST(quantities_carry_their_unit)
     ck_assert_double_eq(v, 1.98e9);
     ck_assert_int_eq(clsa_quantity_parse("50 %", CLSA_DIM_COUNT, &v), 0);
     ck_assert_double_eq(v, 0.5);
+    ck_assert_int_eq(clsa_quantity_parse("12", CLSA_DIM_WHOLE, &v), 0);
+    ck_assert_double_eq(v, 12);
     v = 7;
+    ck_assert_int_eq(clsa_quantity_parse("50 %", CLSA_DIM_WHOLE, &v), CLSA_ERANGE);
     ck_assert_int_eq(clsa_quantity_parse("3 MB", CLSA_DIM_HZ, &v), CLSA_EMISMATCH);
     static const char *const bad[] = {"", "MB", "nan", "inf", "0x10", "3 parsecs", "1e999", "--1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

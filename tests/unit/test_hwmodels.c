@@ -208,6 +208,7 @@ static const struct {
     {"op,parameter,value,unit,source\ngemm,method,magic,-,t\n", "'magic' is none of"},
     {"op,parameter,value,unit,source\ngemm,prologue,2,us,t\n", "no unit of cycles"},
     {"op,parameter,value,unit,source\ngemm,stages,0,count,t\n", "impossible"},
+    {"op,parameter,value,unit,source\ngemm,tile_n,0.5,count,t\n", "no whole number"},
     {"op,parameter,value,unit,source\ngemm,stages,2,count,t\ngemm,stages,2,count,t\n", "twice"},
     {"parameter,value,unit,source\nstages,2,count,t\n", "no column 'op'"},
 };
