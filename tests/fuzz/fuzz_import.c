@@ -5,6 +5,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "traces/import_parse.h"
 
+const unsigned long clsa_fuzz_runs = 6000;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static const struct clsa_import options = {.layers = 2, .top_k = 3};

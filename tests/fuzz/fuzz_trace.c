@@ -20,6 +20,8 @@
 #define STEPS_MAX 64
 #define LIMIT_BYTES (UINT64_C(1) << 24)
 
+const unsigned long clsa_fuzz_runs = 6000;
+
 /* Makes checksums and numbers agree with the bytes, as far as chunks can be followed. */
 static void repair(uint8_t *data, size_t bytes)
 {

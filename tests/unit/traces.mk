@@ -29,14 +29,3 @@ TESTS += tests/unit/test_import
 tests_unit_test_import_SOURCES = tests/unit/test_import.c
 tests_unit_test_import_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
   $(CSV_LIBS) $(CLSA_TEST_LIBS)
-
-# Fuzz targets run here in a short deterministic loop; tests/fuzz/fuzz.h says how libFuzzer takes them.
-check_PROGRAMS += tests/fuzz/fuzz_trace tests/fuzz/fuzz_import
-TESTS += tests/fuzz/fuzz_trace tests/fuzz/fuzz_import
-tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz_trace.c tests/fuzz/fuzz_loop.c tests/fuzz/fuzz.h \
-  tests/unit/mock_step.c
-tests_fuzz_fuzz_trace_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
-  $(CSV_LIBS)
-tests_fuzz_fuzz_import_SOURCES = tests/fuzz/fuzz_import.c tests/fuzz/fuzz_loop.c
-tests_fuzz_fuzz_import_LDADD = libclsa_traces.a libclsa_base.a $(ZSTD_LIBS) $(JANSSON_LIBS) \
-  $(CSV_LIBS)
