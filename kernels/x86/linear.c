@@ -9,6 +9,8 @@ enum {
     PACK_FROM = 2 * PAIR_ROWS + 1 /* with fewer rows of x, W is widened in registers instead */
 };
 
+_Static_assert(BLOCK_ROWS % TILE_ROWS == 0 && PANEL_ROWS % TILE_COLS == 0, "whole tiles");
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
