@@ -364,7 +364,6 @@ void clsa_hierarchy_take(struct clsa_hierarchy *h, struct clsa_traffic *out)
     out->dram_ps = clsa_dram_service_ps(h->dram);
     out->dram_ideal_ps = (uint64_t)((double)(out->dram_read_bytes + out->dram_write_bytes) * 1e12 /
                                     clsa_dram_peak(config));
-    clsa_dram_mark(h->dram);
     const struct clsa_tlb_counters tlb = tlb_total(h);
     out->tlb.lookups = tlb.lookups - h->tlb_was.lookups;
     out->tlb.l1_misses = tlb.l1_misses - h->tlb_was.l1_misses;
@@ -372,6 +371,12 @@ void clsa_hierarchy_take(struct clsa_hierarchy *h, struct clsa_traffic *out)
     h->tlb_was = tlb;
     h->dram_was = *d;
     memset(&h->traffic, 0, sizeof h->traffic);
+}
+
+void clsa_hierarchy_mark(struct clsa_hierarchy *h)
+{
+    clsa_dram_finish(h->dram);
+    clsa_dram_mark(h->dram);
 }
 
 uint64_t clsa_hierarchy_digest(const struct clsa_hierarchy *h)

@@ -32,7 +32,7 @@ struct clsa_traffic {
     } level[CLSA_LEVELS_MAX];
     uint64_t dram_read_bytes, dram_write_bytes; /* left the last cache */
     uint64_t dram_bursts, dram_activates;
-    uint64_t dram_ps;       /* service time of the busiest channel, without refresh */
+    uint64_t dram_ps;       /* service time of the busiest channel since the last mark, no refresh */
     uint64_t dram_ideal_ps; /* those bytes at the pin rate, spread evenly */
     struct clsa_tlb_counters tlb;
 };
@@ -59,6 +59,9 @@ void clsa_hierarchy_access(struct clsa_hierarchy *h, uint32_t core,
 void clsa_hierarchy_finish(struct clsa_hierarchy *h);
 /* Finishes, writes the traffic since the last take and starts anew. */
 void clsa_hierarchy_take(struct clsa_hierarchy *h, struct clsa_traffic *out);
+/* Starts the service times of the channels anew: what one channel has more in one take, another may
+ * have in the next, so the busiest one is found over all takes of a kernel. */
+void clsa_hierarchy_mark(struct clsa_hierarchy *h);
 
 /* A number made of the state of all caches, TLBs and open rows. */
 uint64_t clsa_hierarchy_digest(const struct clsa_hierarchy *h);

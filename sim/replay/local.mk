@@ -16,7 +16,8 @@ libclsa_replay_a_SOURCES += sim/replay/interval.c sim/replay/interval.h
 
 # Replay of traces through exact memory state.
 libclsa_replay_a_SOURCES += sim/replay/replay.c sim/replay/replay.h \
-  sim/replay/replay_units.c sim/replay/replay_units.h \
+  sim/replay/replay_cpu.c sim/replay/replay_gpu.c sim/replay/replay_work.c \
+  sim/replay/replay_work.h sim/replay/replay_units.c sim/replay/replay_units.h \
   sim/replay/timeline.c sim/replay/timeline.h \
   sim/replay/bench_replay.c sim/replay/bench_replay.h
 

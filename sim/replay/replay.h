@@ -2,8 +2,9 @@
  *
  * Every op is mapped to kernels by the same mapping as the closed form (sim/replay/map.h,
  * map_cpu.h). The rows that a kernel's streams touch go through the machine's memory
- * (hwmodels/hierarchy.h): gathers row by row from the index sets, consecutive rows in bulk. What
- * the levels answered is the memory service of the kernel's timing core (hwmodels/gpu.h, cpu.h), so
+ * (hwmodels/hierarchy.h): on a GPU wave by wave, each wave with its share of every stream; on a CPU
+ * dealt to the cores. Gathers go row by row from the index sets, consecutive rows in bulk. What the
+ * levels answered is the memory service of the kernel's timing core (hwmodels/gpu.h, cpu.h), so
  * both predictors give one struct and differ in memory alone. State is kept from kernel to kernel,
  * op to op and step to step. */
 #ifndef CLSA_REPLAY_REPLAY_H
