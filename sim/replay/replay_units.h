@@ -20,8 +20,8 @@ struct clsa_units_group {
     unsigned operands[CLSA_OP_OPERANDS];
 };
 
-/* The group of operand `first` among the operands whose bits are set in `wanted` (bit `first` too).
- * */
+/* The group of operand `first` among the operands whose bits are set in `wanted` (bit `first`
+ * too). */
 void clsa_units_join(const struct clsa_op *op, unsigned first, unsigned wanted,
                      struct clsa_units_group *group);
 
