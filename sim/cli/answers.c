@@ -57,6 +57,7 @@ int clsa_answers_store(const struct clsa_answers *answers, struct clsa_store *st
     int status = groups && top_ks ? CLSA_OK : clsa_fail(err, CLSA_ENOMEM, "out of memory");
     const struct clsa_kernels *kernels = answers->kernels ? answers->kernels : clsa_kernels_best();
     const struct clsa_eval_options options = {.kernels = kernels,
+                                              .hooks = answers->hooks,
                                               .groups = groups,
                                               .n_groups = answers->n_groups,
                                               .top_ks = top_ks,
@@ -73,7 +74,9 @@ int clsa_answers_store(const struct clsa_answers *answers, struct clsa_store *st
         status = clsa_eval(model, answers->tasks, &options, &rows, &n_rows, err);
     clsa_progress_end(&progress);
     if (status == CLSA_OK)
-        status = add_rows(store, model_id, kernels->name, rows, n_rows, err);
+        status = add_rows(store, model_id,
+                          answers->kernels_text ? answers->kernels_text : kernels->name, rows,
+                          n_rows, err);
     free(rows);
     free(groups);
     free(top_ks);

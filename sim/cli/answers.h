@@ -9,6 +9,8 @@ struct clsa_answers {
     struct clsa_model_ref ref;
     const char *tasks;
     const struct clsa_kernels *kernels; /* NULL: best */
+    const struct clsa_engine_hooks *hooks; /* NULL: none */
+    const char *kernels_text;           /* how the store calls both; NULL: the rung's name */
     uint64_t *groups, *top_ks;
     size_t n_groups, n_top_ks;
     uint32_t text_stride; /* 0: the default */

@@ -6,6 +6,7 @@
 #include "sim/base/log.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
+#include "sim/cli/plugin.h"
 
 /* Where results go: a table on standard output and rows in the store. */
 struct sink {
@@ -139,7 +140,9 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
                                                .quick = clsa_arg_given(args, "quick")};
     if ((status = clsa_begin_run(args, (int64_t)seed, &s.store, err)) == CLSA_OK) {
         fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-        status = verify(args, &options, &s, (enum clsa_format)format, err);
+        status = clsa_arg_given(args, "plugin")
+                     ? clsa_cli_plugin_check(args, seed, (enum clsa_format)format, s.store, err)
+                     : verify(args, &options, &s, (enum clsa_format)format, err);
         if (status >= 0) {
             const int stored = clsa_store_commit(s.store, err);
             status = stored ? stored : status;
@@ -154,6 +157,8 @@ static const struct clsa_option options[] = {
     {"list", NULL, "the kernels there are"},
     {"bench", NULL, "time the kernels that pass, beside this machine's streaming and peak rates"},
     {"quick", NULL, "fewer random shapes"},
+    CLSA_OPT_PLUGIN,
+    CLSA_OPT_DEADLINE,
     CLSA_OPT_KERNELS,
     CLSA_OPT_SEED,
     CLSA_OPT_DB,
@@ -162,10 +167,13 @@ static const struct clsa_option options[] = {
 
 const struct clsa_command clsa_command_check = {
     .name = "check",
-    .synopsis = "[--kernel NAME] [--kernels RUNG] [--bench] [--seed N]",
+    .synopsis = "[--kernel NAME] [--kernels RUNG | --plugin F.so] [--bench] [--seed N]",
     .summary = "hold kernels against the reference, and time them",
     .details =
         "Shapes with 0, 1, tails and long contexts, unaligned and guarded memory, NaN and ties; errors\n"
-        "are held to bounds derived from the arithmetic (kernels/kernels.h). Exit 1 when a kernel fails.",
+        "are held to bounds derived from the arithmetic (kernels/kernels.h). Exit 1 when a kernel fails.\n\n"
+        "With --plugin the kernels of a shared object are held to the same bounds, on those shapes and on\n"
+        "what the embedded model feeds its own kernels. They run in a process of their own: a crash, a\n"
+        "hang or a write out of bounds is a line of the table. Approximate top-k reports its recall.",
     .options = options,
     .run = run};

@@ -6,17 +6,21 @@
 #include "sim/base/log.h"
 #include "sim/cli/answers.h"
 #include "sim/cli/commands.h"
+#include "sim/cli/plugin.h"
 
 static int run(const struct clsa_args *args, struct clsa_err *err)
 {
     struct clsa_answers a = {0};
+    struct clsa_cli_plugin plugin = {0};
+    char kernels[96];
     struct clsa_store *store = NULL;
     uint64_t stride = 0;
     char *found = NULL;
     int status = clsa_open_model(args, "clsa-byte-5m", &a.ref, err);
     if (status)
         return status;
-    if ((status = clsa_arg_sizes(args, "group", "0,1,2,4,8", 0, CLSA_LAYERS_MAX, &a.groups,
+    if ((status = clsa_cli_plugin_open(args, &plugin, err)) ||
+        (status = clsa_arg_sizes(args, "group", "0,1,2,4,8", 0, CLSA_LAYERS_MAX, &a.groups,
                                  &a.n_groups, err)) ||
         (status = clsa_arg_sizes(args, "top-k", "64,256", 1, UINT64_C(1) << 31, &a.top_ks,
                                  &a.n_top_ks, err)) ||
@@ -26,6 +30,12 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
         goto done;
     found = clsa_data_find("models", clsa_arg(args, "tasks", "tasks"), ".safetensors", err);
     a.tasks = found;
+    a.hooks = clsa_cli_plugin_hooks(&plugin, a.kernels);
+    if (a.hooks) {
+        snprintf(kernels, sizeof kernels, "%s, %s", plugin.kernels->name,
+                 clsa_plugin_host_name(plugin.host));
+        a.kernels_text = kernels;
+    }
     a.text_stride = (uint32_t)stride;
     if (!found) {
         status = CLSA_ENOTFOUND;
@@ -39,6 +49,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
 done:
     clsa_store_destroy(store);
     free(found);
+    clsa_cli_plugin_close(&plugin);
     free(a.groups);
     free(a.top_ks);
     clsa_close_model(&a.ref);
@@ -52,6 +63,8 @@ static const struct clsa_option options[] = {
     {"top-k", "K,...", "keys selected (default 64,256)"},
     {"text-stride", "N", "bits per byte over every N-th position of the texts (default 8)"},
     CLSA_OPT_KERNELS,
+    CLSA_OPT_PLUGIN,
+    CLSA_OPT_DEADLINE,
     CLSA_OPT_THREADS,
     CLSA_OPT_DB,
     CLSA_OPT_FORMAT,

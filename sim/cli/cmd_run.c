@@ -7,6 +7,7 @@
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
 #include "sim/cli/measured.h"
+#include "sim/cli/plugin.h"
 #include "sim/cli/runner.h"
 #include "sim/record/record.h"
 
@@ -16,6 +17,7 @@ struct job {
     struct clsa_prompt prompt;
     struct clsa_generation_request request;
     struct clsa_generation generation;
+    struct clsa_cli_plugin plugin;
     uint64_t batch, limit, steps, group, top_k, seed, threads;
 };
 
@@ -126,7 +128,8 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     int status = clsa_open_model(args, "clsa-byte-5m", &j.ref, err);
     if (status)
         return status;
-    if ((status = read_options(args, &j, err)) || (status = read_prompt(args, &j, err)))
+    if ((status = clsa_cli_plugin_open(args, &j.plugin, err)) ||
+        (status = read_options(args, &j, err)) || (status = read_prompt(args, &j, err)))
         goto done;
     if (clsa_arg_given(args, "synthetic"))
         status = clsa_model_synthetic(&j.ref.geometry, j.seed, &j.model, err);
@@ -135,6 +138,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     if (status)
         goto done;
     j.request.model = j.model;
+    j.request.engine.hooks = clsa_cli_plugin_hooks(&j.plugin, j.request.engine.kernels);
     j.request.prompt = &j.prompt;
     struct clsa_measured_run measured = {.ref = &j.ref,
                                          .engine = &j.request.engine,
@@ -153,6 +157,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
 done:
     clsa_store_destroy(store);
     clsa_generation_destroy(&j.generation);
+    clsa_cli_plugin_close(&j.plugin);
     clsa_prompt_destroy(&j.prompt);
     clsa_model_destroy(j.model);
     clsa_close_model(&j.ref);
@@ -179,6 +184,8 @@ static const struct clsa_option options[] = {
     {"synthetic", NULL, "random weights: time any geometry without a checkpoint"},
     {"quiet", NULL, "do not show the continuation"},
     CLSA_OPT_KERNELS,
+    CLSA_OPT_PLUGIN,
+    CLSA_OPT_DEADLINE,
     CLSA_OPT_THREADS,
     CLSA_OPT_SEED,
     CLSA_OPT_DB,

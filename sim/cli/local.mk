@@ -27,6 +27,8 @@ libclsa_cli_a_SOURCES = \
   sim/cli/help.c \
   sim/cli/measured.c sim/cli/measured.h \
   sim/cli/playback.c sim/cli/playback.h \
+  sim/cli/plugin.c sim/cli/plugin.h \
+  sim/cli/plugin_check.c \
   sim/cli/pricing.c sim/cli/pricing.h \
   sim/cli/prompt.c \
   sim/cli/runner.c sim/cli/runner.h

@@ -6,11 +6,23 @@
 #ifndef CLSA_ENGINE_ENGINE_H
 #define CLSA_ENGINE_ENGINE_H
 
-#include "kernels/kernels.h"
+#include "kernels/parallel.h"
 #include "sim/engine/observer.h"
 #include "sim/model/model.h"
 
 struct clsa_engine;
+
+/* Who makes selections and attends to them in place of the engine's kernels, an op at a time (all its
+ * queries are one list of jobs, see kernels/parallel.h). A NULL member: the engine's own. They return 0
+ * or a negative clsa_status with a message. topk sets each job's count, positions ascend. */
+struct clsa_engine_hooks {
+    void *user;
+    int (*index_score)(void *user, const struct clsa_par_index_job *jobs, size_t n,
+                       struct clsa_err *err);
+    int (*topk)(void *user, struct clsa_par_topk_job *jobs, size_t n, struct clsa_err *err);
+    int (*attn_sparse)(void *user, const struct clsa_par_attn_job *jobs, size_t n,
+                       struct clsa_err *err);
+};
 
 struct clsa_engine_options {
     const struct clsa_kernels *kernels; /* NULL: the best rung */
@@ -26,6 +38,7 @@ struct clsa_engine_options {
      * against 90) and its bits change with the processor. */
     bool blas;
     const struct clsa_observer *observer; /* NULL: none. Must outlive the engine */
+    const struct clsa_engine_hooks *hooks; /* NULL: none. Must outlive the engine */
 };
 
 /* float32 caches, one sequence, the geometry's own group, top-k and K/V sharing, best kernels. */

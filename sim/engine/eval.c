@@ -357,6 +357,7 @@ static int run_size(struct eval *v, const struct size *s, uint64_t *done, uint64
     }
     clsa_engine_defaults(v->g, s->tokens, &o);
     o.kernels = v->options->kernels;
+    o.hooks = v->options->hooks;
     o.chunk = s->tokens;
     o.group = v->rows[0].group;
     o.observer = &observer;

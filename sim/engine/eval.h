@@ -28,6 +28,7 @@ struct clsa_eval_row {
 
 struct clsa_eval_options {
     const struct clsa_kernels *kernels; /* NULL: best */
+    const struct clsa_engine_hooks *hooks; /* NULL: none */
     const uint32_t *groups;             /* 0 is dense, evaluated once */
     size_t n_groups;
     const uint32_t *top_ks;

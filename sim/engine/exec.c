@@ -73,6 +73,12 @@ static struct clsa_rows rows(const struct clsa_exec *x, const struct clsa_operan
                               (ptrdiff_t)o->row_stride, (ptrdiff_t)o->head_stride};
 }
 
+static const struct clsa_engine_hooks *hooks(const struct clsa_exec *x)
+{
+    static const struct clsa_engine_hooks none;
+    return x->e->options.hooks ? x->e->options.hooks : &none;
+}
+
 static int no_memory(struct clsa_exec *x)
 {
     return clsa_fail(x->err, CLSA_ENOMEM, "%s: out of memory in a step", x->e->g->name);
@@ -397,7 +403,9 @@ static int alone(struct clsa_exec *x, const struct clsa_op *op)
             jobs[r].first = x->step->past[seq] + 1 - jobs[r].count;
         }
     }
-    if (status == CLSA_OK && clsa_par_attn(x->e->kernels, jobs, op->m))
+    if (status == CLSA_OK && sparse && hooks(x)->attn_sparse)
+        status = hooks(x)->attn_sparse(hooks(x)->user, jobs, op->m, x->err);
+    else if (status == CLSA_OK && clsa_par_attn(x->e->kernels, jobs, op->m))
         status = no_memory(x);
     free(jobs);
     free(attn);
@@ -416,7 +424,8 @@ static int attention(struct clsa_exec *x, const struct clsa_op *op)
             window_chunk(x, op, s);
         return CLSA_OK;
     }
-    if (!op->over_queries || step->phase == CLSA_DECODE || step->n_queries <= step->n_seqs)
+    if (!op->over_queries || step->phase == CLSA_DECODE || step->n_queries <= step->n_seqs ||
+        (sparse && hooks(x)->attn_sparse))
         return alone(x, op);
     for (uint32_t r = 0, n; r < step->n_queries; r += n) {
         const struct clsa_query *query = &step->queries[r];
@@ -487,7 +496,7 @@ static int index_score(struct clsa_exec *x, const struct clsa_op *op)
 
     for (uint32_t r = 0, n; status == CLSA_OK && r < op->m; r += n) {
         n = run_length(step, r, false);
-        if (op->heads == 1 && n >= SCORE_ROWS) {
+        if (op->heads == 1 && n >= SCORE_ROWS && !hooks(x)->index_score) {
             status = score_run(x, op, r, n, scale);
             continue;
         }
@@ -502,7 +511,9 @@ static int index_score(struct clsa_exec *x, const struct clsa_op *op)
                 .d = op->head_dim,
                 .scale = scale};
     }
-    if (status == CLSA_OK && n_jobs)
+    if (status == CLSA_OK && hooks(x)->index_score)
+        status = hooks(x)->index_score(hooks(x)->user, jobs, n_jobs, x->err);
+    else if (status == CLSA_OK && n_jobs)
         clsa_par_index_score(x->e->kernels, jobs, n_jobs);
     free(jobs);
     return status;
@@ -524,7 +535,9 @@ static int topk(struct clsa_exec *x, const struct clsa_op *op)
             .score = (const float *)(const void *)(at(x, scores) + r * scores->row_stride),
             .n = step->queries[r].keys,
             .k = op->topk};
-    if (clsa_par_topk(x->e->kernels, jobs, op->m))
+    if (hooks(x)->topk)
+        status = hooks(x)->topk(hooks(x)->user, jobs, op->m, x->err);
+    else if (clsa_par_topk(x->e->kernels, jobs, op->m))
         status = no_memory(x);
     for (uint32_t r = 0; status == CLSA_OK && r < op->m; r++) {
         const struct clsa_index_set set = {r, (uint32_t)op->set, (uint32_t)jobs[r].count,
