@@ -14,6 +14,8 @@
 #define EDIT_BYTES 12
 #define EDITS_MAX 64
 
+const unsigned long clsa_fuzz_runs = 3000;
+
 static struct {
     bool ready;
     struct clsa_geometry geometry;

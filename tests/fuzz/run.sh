@@ -10,7 +10,7 @@ mkdir -p "$build"
 cd "$build"
 [ -f Makefile ] || "$src/configure" -q CC=clang CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' \
     --enable-asan --enable-ubsan
-[ $# -gt 0 ] || set -- trace import safetensors config sheet table store
+[ $# -gt 0 ] || set -- trace import safetensors config sheet table store replay
 export CLSA_SRC="$src" CLSA_DATA_PATH="$src" OMP_NUM_THREADS=1
 export ASAN_OPTIONS=allocator_may_return_null=1
 bad=0
