@@ -16,6 +16,7 @@
  *   attn_sparse   latent rows, 16-bit, single queries: one block a (query, 64 heads, split)
  *   attn_sparse_kv  latent rows with scales, any queries: persistent blocks over (query, 64 heads, keys)
  *   attn_sparse_q   many queries (prefill): one block a (query, 64 heads), which walks all top-k slots
+ *                 (attn_dense over latent rows takes the same three, over every key)
  *                 tile_m heads, tile_n keys a step; prologue, epilogue, step_cycles, tensor_efficiency,
  *                 memory_efficiency; combine_prologue and combine_step of the second kernel of a split */
 #ifndef CLSA_REPLAY_MAP_DSA_H

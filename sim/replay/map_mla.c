@@ -50,13 +50,20 @@ static void shape_of(const struct clsa_step *step, const struct clsa_op *op, con
     s->heads = get(c, CLSA_IMPL_TILE_M) > 0 ? get(c, CLSA_IMPL_TILE_M) : HEADS;
     s->keys = get(c, CLSA_IMPL_TILE_N) > 0 ? get(c, CLSA_IMPL_TILE_N) : KEYS;
     s->head_tiles = ceil(op->heads / s->heads);
-    s->slots = (double)op->topk;
+    s->slots = op->kind == CLSA_OP_ATTN_SPARSE ? (double)op->topk : 0;
     s->d = op->head_dim;
     s->dv = op->value_dim;
     s->written_heads = op->heads;
     s->seen = 0;
-    for (uint64_t r = 0; r < (uint64_t)s->rows; r++)
-        s->seen += min2((double)clsa_op_keys(step, op, r), s->slots);
+    double most = 0;
+    for (uint64_t r = 0; r < (uint64_t)s->rows; r++) {
+        const double keys = (double)clsa_op_keys(step, op, r);
+        most = max2(most, keys);
+        s->seen += s->slots > 0 ? min2(keys, s->slots) : keys;
+    }
+    /* Dense: as many slots as the longest row sees. */
+    if (s->slots <= 0)
+        s->slots = most;
 }
 
 static void tile_work(const struct clsa_machine *machine, const struct kernel *c,
@@ -89,13 +96,15 @@ static void tile_work(const struct clsa_machine *machine, const struct kernel *c
 static void gather_stream(const struct clsa_step *step, const struct clsa_op *op,
                           const struct shape *s, struct clsa_gpu_kernel *k)
 {
-    const int i = clsa_map_operand(op, CLSA_AXIS_SELECTED, CLSA_READ);
+    const bool sparse = op->kind == CLSA_OP_ATTN_SPARSE;
+    const int i = clsa_map_operand(op, sparse ? CLSA_AXIS_SELECTED : CLSA_AXIS_KEYS, CLSA_READ);
     const double row = i >= 0 ? (double)op->operands[i].row_bytes : s->d * 2;
     double cached = 0;
     for (uint32_t q = 0; q < step->n_seqs; q++)
         cached += (double)(step->past[q] + step->new_tokens);
     const double total = s->seen * s->head_tiles * row;
-    clsa_gpu_kernel_stream(k, i, false, CLSA_ROWS, min2(s->seen, cached) * row, total, row);
+    clsa_gpu_kernel_stream(k, i, false, sparse ? CLSA_ROWS : CLSA_STREAM,
+                           min2(s->seen, cached) * row, total, row);
 }
 
 /* Float32 partial results. */
@@ -205,7 +214,8 @@ static void many(const struct clsa_step *step, const struct clsa_op *op,
     shape_of(step, op, c, &s);
     struct clsa_gpu_kernel *k = clsa_map_add(out, "attention");
     k->blocks = (uint64_t)(s.rows * s.head_tiles);
-    k->steps = ceil(s.slots / s.keys);
+    k->steps = op->kind == CLSA_OP_ATTN_SPARSE ? ceil(s.slots / s.keys)
+                                               : max2(1, ceil(s.seen / s.rows / s.keys));
     tile_work(machine, c, &s, (double)k->blocks * k->steps, k);
     clsa_map_activations(step, op, k, CLSA_READ);
     gather_stream(step, op, &s, k);
@@ -220,14 +230,15 @@ int clsa_map_mla(const struct clsa_step *step, const struct clsa_op *op,
     /* Values narrower than keys, but K and V of every head: no latent rows. */
     if (op->kind == CLSA_OP_ATTN_DENSE && op->kv_heads > 1)
         return clsa_map_attention(step, op, machine, impl, out, err);
-    const bool latent = op->kind == CLSA_OP_ATTN_SPARSE && op->topk && op->heads;
-    /* `split` says how rows of K/V heads are attended to; latent rows have kernels of their own. */
+    const bool sparse = op->kind == CLSA_OP_ATTN_SPARSE && op->topk;
+    const bool dense = op->kind == CLSA_OP_ATTN_DENSE;
+    /* Other methods say how rows of K/V heads are attended to; latent rows have kernels of their own. */
     const bool known = method == CLSA_METHOD_DEFAULT || method == CLSA_METHOD_MLA_SPARSE ||
-                       method == CLSA_METHOD_SPLIT;
-    if (!latent || !known)
+                       method == CLSA_METHOD_SPLIT || method == CLSA_METHOD_FLASH3;
+    if ((!sparse && !dense) || !op->heads || !known)
         return clsa_map_fail(op, impl, err);
     const bool alone = op->over_queries || step->new_tokens == 1;
-    if (method == CLSA_METHOD_MLA_SPARSE)
+    if (sparse && method == CLSA_METHOD_MLA_SPARSE)
         many(step, op, machine, &(struct kernel){impl, CLSA_ROLE_Q}, out);
     else if (op->weight_dtype == CLSA_FP8)
         scaled(step, op, machine, &(struct kernel){impl, CLSA_ROLE_KV}, out);
