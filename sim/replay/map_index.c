@@ -174,6 +174,7 @@ static void paged(const struct clsa_step *step, const struct clsa_op *op,
     k->steps = max2(1, units / sms);
     /* The last unit of the SM with one more than its share. */
     k->longest_steps = ceil(k->steps);
+    k->hops = 3; /* its share of the schedule, the row's length, the page */
     const double unseen = max2(0, (double)rows * width - units) / sms;
     k->prologue_cycles = get(impl, op, CLSA_IMPL_PROLOGUE) +
                          get(impl, op, CLSA_IMPL_EPILOGUE) * (double)rows / sms +
