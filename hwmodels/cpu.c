@@ -3,28 +3,82 @@
 #include <math.h>
 #include <string.h>
 
+/* How the waits for data and for page walks of a row join: between their sum (1) and the longer of the
+ * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB (hwmodels/measured/cpu_*). */
+#define JOIN 2.5
+
 static double or_one(double value)
 {
     return value > 0 ? value : 1;
 }
 
-double clsa_cpu_kept(double distance_bytes, double size_bytes)
+double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge)
 {
     if (size_bytes <= 0)
         return 0;
-    return fmin(1, fmax(0, (1.1 * size_bytes - distance_bytes) / (0.2 * size_bytes)));
+    return fmin(1, fmax(0, ((1 + edge) * size_bytes - distance_bytes) / (2 * edge * size_bytes)));
 }
 
-double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes)
+/* Lines of entries a page table has for a pool, eight bytes an entry. */
+static double table_lines(const struct clsa_machine *m, double pool_bytes, double page_bytes)
 {
-    const double reach = machine->tlb_entries * machine->tlb_page;
-    if (pool_bytes <= reach)
+    return fmax(1, pool_bytes / page_bytes * 8 / m->l2_line);
+}
+
+/* Seconds until a line comes that was last read `distance` bytes ago. */
+static double line_seconds(const struct clsa_machine *m, double distance)
+{
+    const double in_l2 = clsa_cpu_kept(distance, m->l2_size, CLSA_CPU_EDGE_L2);
+    const double in_l3 = fmax(in_l2, clsa_cpu_kept(distance, m->l3_size, CLSA_CPU_EDGE_L3));
+    return in_l2 * m->l2_latency / m->core_clock + (in_l3 - in_l2) * m->l3_latency / m->core_clock +
+           (1 - in_l3) * m->dram_latency;
+}
+
+double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes)
+{
+    const struct clsa_machine *m = machine;
+    const bool hosted = m->tlb_host_page > 0 && m->tlb_host_page < m->tlb_page;
+    const double held = hosted ? m->tlb_host_page : m->tlb_page;
+    const double missed = fmax(0, 1 - m->tlb_entries * held / pool_bytes);
+    if (missed <= 0)
         return 0;
-    return (1 - reach / pool_bytes) * machine->tlb_walk * machine->tlb_nested;
+    const double beyond = fmax(0, 1 - m->tlb_entries * m->tlb_page / pool_bytes);
+    /* A line of entries is read again after a row from everywhere else that it could have served, each
+     * with its lines of entries: the row's own and, under a hypervisor, the host's. */
+    const double tables = (beyond > 0) + (m->tlb_host_page > 0);
+    const double each = row_bytes + tables * m->l2_line;
+    double seconds = missed * m->tlb_walk * m->tlb_nested;
+    if (beyond > 0)
+        seconds += beyond * line_seconds(m, table_lines(m, pool_bytes, m->tlb_page) * each);
+    if (m->tlb_host_page > 0)
+        seconds += missed * line_seconds(m, table_lines(m, pool_bytes, m->tlb_host_page) * each);
+    return seconds;
+}
+
+double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
+                    double row_bytes, double in_l2, double in_cache, double walk_seconds)
+{
+    const struct clsa_machine *m = machine;
+    const double clock = m->core_clock, line = m->l2_line, lines = ceil(row_bytes / line);
+    const double most = call->demand && m->core_demand > 0 ? m->core_demand : m->core_inflight;
+    const double at_once = call->inflight_lines > 0 ? fmin(most, call->inflight_lines) : most;
+    const double in_l3 = in_cache - in_l2, in_dram = 1 - in_cache;
+    const double l2 = m->l2_latency / clock, l3 = m->l3_latency / clock;
+    const double first = (in_l2 * l2 + in_l3 * l3 + in_dram * m->dram_latency) / at_once;
+    /* A line behind the first follows at its level's rate, but no later than a first line would. */
+    const double l2_next = fmin(l2 / at_once, line / (m->l2_core_bandwidth * clock));
+    const double l3_next = fmin(l3 / at_once, line / (m->l3_core_bandwidth * clock));
+    const double dram_next =
+        fmin(m->dram_latency / at_once, m->core_rows > 0 ? line / m->core_rows : INFINITY);
+    const double next = in_l2 * l2_next + in_l3 * l3_next + in_dram * dram_next;
+    const double data = first + (lines - 1) * next;
+    /* Rows that wait for a walk at once are bounded by the walkers and by the loads that wait with them. */
+    const double walk = walk_seconds / fmax(1, fmin(m->tlb_walkers, m->core_loads / lines));
+    return pow(pow(data, JOIN) + pow(walk, JOIN), 1 / JOIN) + call->row_cycles / clock;
 }
 
 struct levels {
-    double l2, l3, dram; /* bytes answered there */
+    double l2, l3, dram; /* parts answered there */
 };
 
 /* Every thread works on its share, so a core's L2 sees its part of the distance; an L3 is shared by
@@ -33,41 +87,28 @@ static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_s
                            double threads)
 {
     if (s->known)
-        return (struct levels){s->bytes * s->in_l2, s->bytes * (s->in_cache - s->in_l2),
-                               s->bytes * (1 - s->in_cache)};
-    const double l3s = ceil(threads / m->l3_cores);
-    const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size);
-    const double in_l3 = fmax(in_l2, clsa_cpu_kept(s->distance / l3s, m->l3_size));
-    return (struct levels){s->bytes * in_l2, s->bytes * (in_l3 - in_l2), s->bytes * (1 - in_l3)};
+        return (struct levels){s->in_l2, s->in_cache - s->in_l2, 1 - s->in_cache};
+    const double l3s = m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
+    const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
+    const double in_l3 = fmax(in_l2, clsa_cpu_kept(s->distance / l3s, m->l3_size, CLSA_CPU_EDGE_L3));
+    return (struct levels){in_l2, in_l3 - in_l2, 1 - in_l3};
 }
 
-/* Seconds of one core on random rows: lines of a row wait together, `lines` of them at once, for
- * the level that answers; the first touch of a row may wait for a page walk. */
-static double row_seconds(const struct clsa_machine *m, const struct clsa_cpu_stream *s,
-                          const struct levels *at, double threads, double lines, double clock)
+/* Forking and joining `threads`: rounds of waking and waiting, so it grows with the logarithm. */
+static double fork_seconds(const struct clsa_machine *m, double threads)
 {
-    const double bytes = s->bytes / threads;
-    const double rows = bytes / s->row_bytes;
-    const double line = m->l2_line;
-    const double row_lines = ceil(s->row_bytes / line);
-    const double total = at->l2 + at->l3 + at->dram;
-    const double latency =
-        (at->l2 * m->l2_latency / clock + at->l3 * m->l3_latency / clock +
-         at->dram * m->dram_latency) / total;
-    const double walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
-                                 : clsa_cpu_walk(m, s->pool_bytes);
-    /* Rows shorter than the lines at once overlap with their neighbours, walks with each other. */
-    const double row = row_lines * latency / lines;
-    const double rows_at_once = fmax(1, fmin(m->tlb_walkers, lines / row_lines));
-    return rows * (row + walk / rows_at_once);
+    if (threads <= 1 || m->core_count <= 1)
+        return m->fork_join_one;
+    return m->fork_join_one +
+           (m->fork_join - m->fork_join_one) * fmin(1, log(threads) / log(m->core_count));
 }
 
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                         unsigned threads, struct clsa_cpu_time *out)
 {
     const struct clsa_machine *m = machine;
-    const double asked = threads ? threads : m->core_count;
-    const double used = fmax(1, fmin(fmin(asked, m->core_count), call->parts));
+    const double asked = fmin(threads ? threads : m->core_count, m->core_count);
+    const double used = fmax(1, fmin(asked, call->parts));
     /* The slowest thread has the most parts. */
     const double uneven = ceil(call->parts / used) * used / call->parts;
     const double clock = used > 1 ? m->core_clock : m->core_clock_one;
@@ -80,35 +121,40 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         const double peak = m->matrix_bf16 > 0 ? m->matrix_bf16 : m->vector_fp32;
         arithmetic += call->matrix_flops / (peak * rate * or_one(call->matrix_efficiency));
     }
+    arithmetic += call->cycles / (used * clock);
+    const double l2_rate = m->l2_core_bandwidth * clock;
+    const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
+    const double dram_rate = 1 / (1 / m->core_stream + m->core_page_break / m->tlb_page);
     double core = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];
         if (s->bytes <= 0)
             continue;
         const struct levels at = split(m, s, used);
-        const double l2_rate = m->l2_core_bandwidth * clock;
-        const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
-        double seconds = (at.l2 + s->again_bytes) / (used * l2_rate) + at.l3 / (used * l3_rate) +
-                         at.dram / (used * m->core_stream);
+        double seconds = s->bytes * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
+                         or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
-            const double lines = fmin(m->core_inflight, call->inflight_lines > 0
-                                                            ? call->inflight_lines
-                                                            : m->core_inflight);
-            seconds = fmax(seconds, row_seconds(m, s, &at, used, lines, clock));
+            const double walk = s->known
+                                    ? s->walks * m->tlb_walk * m->tlb_nested
+                                    : (1 - at.l2 - at.l3) *
+                                          clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);
+            seconds = fmax(seconds, s->bytes / s->row_bytes *
+                                        clsa_cpu_row(m, call, s->row_bytes, at.l2, at.l2 + at.l3, walk));
         }
-        core += seconds;
-        dram_bytes += at.dram;
+        core += (seconds + s->again_bytes / l2_rate) / used;
+        dram_bytes += at.dram * s->bytes;
         out->l1_bytes += s->bytes + s->again_bytes;
         out->l2_bytes += s->bytes;
-        out->dram_bytes += at.dram;
+        out->dram_bytes += at.dram * s->bytes;
     }
-    const double memory = fmax(core, dram_bytes / (m->dram_bandwidth * m->dram_stream)) /
-                          or_one(call->memory_efficiency);
+    /* A machine-wide limit meets all threads together, however uneven their shares. */
+    const double shared = dram_bytes / (m->dram_bandwidth * m->dram_stream) / uneven;
+    const double memory = fmax(core, shared);
     const double overlap = call->overlap > 0 ? call->overlap : 1;
     const double busy = fmax(arithmetic, memory) + (1 - overlap) * fmin(arithmetic, memory);
     out->arithmetic_seconds = arithmetic * uneven;
     out->memory_seconds = memory * uneven;
     out->memory_bound = memory > arithmetic;
     out->seconds = busy * uneven + m->call_cost + call->fixed_cycles / clock +
-                   (used > 1 ? m->fork_join : 0);
+                   call->tail_cycles / clock + (call->parts > 1 ? fork_seconds(m, asked) : 0);
 }

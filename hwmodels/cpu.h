@@ -1,11 +1,11 @@
 /* The timing core of CPU kernels.
  *
- * A call is work that `parts` equal units share over threads. Its streams are answered by the level
- * of the memory hierarchy that the bytes since their last use leave them in; each level has a rate
- * a core and memory a rate of its own. Rows at random places are not prefetched: a row waits for
- * its lines, a limited number at once, and for the page walk when the pool is beyond TLB reach.
- * Arithmetic and memory overlap as far as the implementation says. A call over several threads pays
- * one fork and join. */
+ * A call is work that `parts` equal units share over threads. Its streams are answered by the level of
+ * the memory hierarchy that the bytes since their last use leave them in; each level has a rate a core
+ * and memory a rate of its own. Rows at random places are not foreseen by the prefetchers: the first line
+ * of a row waits for the level that answers, a limited number at once, and for page walks where the pool
+ * is beyond TLB reach; the lines behind it follow at the rate of rows. Arithmetic and memory overlap as
+ * far as the implementation says. A call of several parts pays one fork and join. */
 #ifndef CLSA_HWMODELS_CPU_H
 #define CLSA_HWMODELS_CPU_H
 
@@ -36,8 +36,12 @@ struct clsa_cpu_call {
     double vector_efficiency, matrix_efficiency; /* of the machine's rates; 0: 1 */
     double memory_efficiency;   /* of streaming rates; 0: 1 */
     double inflight_lines;      /* of one core on random rows; 0: the machine's */
+    bool demand;                /* rows are not prefetched by the kernel: plain loads */
+    double row_cycles;          /* of the loop around a random row */
     double overlap;             /* part of the shorter of memory and arithmetic that hides; 0: 1 */
-    double fixed_cycles;        /* set-up on each thread */
+    double cycles;              /* further arithmetic of all threads together, in cycles of one core */
+    double fixed_cycles;        /* set-up before the first part */
+    double tail_cycles;         /* on one thread after the last part (joining parts) */
     unsigned n_streams;
     struct clsa_cpu_stream streams[CLSA_CPU_STREAMS];
 };
@@ -53,12 +57,23 @@ struct clsa_cpu_time {
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                         unsigned threads, struct clsa_cpu_time *out);
 
-/* Part of data of that reuse distance that a cache of `size_bytes` still holds: all below nine
- * tenths of the size, none above eleven. */
-double clsa_cpu_kept(double distance_bytes, double size_bytes);
+/* Part of data of that reuse distance that a cache of `size_bytes` still holds: all below 1 - edge of the
+ * size, none above 1 + edge, a straight line between. A core's own L2 is close to LRU; a large last cache
+ * of hashed slices, filled by what L2s evict and by others, is not. */
+#define CLSA_CPU_EDGE_L2 0.1
+#define CLSA_CPU_EDGE_L3 0.6
+double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge);
 
-/* Seconds of a page walk that a random access to a pool costs on average, nested paging included:
- * the pages beyond the TLB's reach, each with the walk's own cache misses in tlb.walk. */
-double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes);
+/* Seconds of page walks that a row at a random place of a pool costs on average. A page beyond the TLB's
+ * reach costs tlb.walk (times tlb.nested) and the read of its entry in the last table, which lies where
+ * the rows and entries read since its line's last use leave it; under a hypervisor that holds memory in
+ * smaller pages the host's table is read as well, and its pages bound the TLB's reach. */
+double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes);
+
+/* Seconds of one core on one row of `row_bytes` at a random place of a pool, whose lines L2 and the last
+ * cache answer for the parts in_l2 and in_cache (in_cache >= in_l2). Of `call` the members about random
+ * rows count. */
+double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
+                    double row_bytes, double in_l2, double in_cache, double walk_seconds);
 
 #endif

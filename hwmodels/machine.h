@@ -53,12 +53,23 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "clock with one core busy; 0: as core.clock")                                                \
     X(core_inflight, "core.inflight", COUNT, CLSA_NEED_CPU, 0, 1, 4096,                            \
       "cache lines of one core that may be outstanding beyond L1 (line-fill buffers)")             \
+    X(core_demand, "core.demand", COUNT, CLSA_MAY_CPU, 0, 0, 4096,                                 \
+      "lines that plain loads keep outstanding (reorder window); 0: as core.inflight")             \
+    X(core_loads, "core.loads", COUNT, CLSA_MAY_CPU, 32, 1, 4096,                                  \
+      "lines that may wait behind page walks at once")                                             \
     X(core_stream, "core.stream", BYTES_PER_S, CLSA_NEED_CPU, 0, 1e6, 1e13,                        \
-      "bytes a second one core streams from DRAM with the hardware prefetchers")                   \
+      "bytes a second one core streams from DRAM with the hardware prefetchers, huge pages")       \
+    X(core_rows, "core.rows", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                               \
+      "bytes a second one core fetches from DRAM within rows at random places, beyond a row's "    \
+      "first line; 0: each line waits like the first")                                             \
+    X(core_page_break, "core.page_break", SECONDS, CLSA_MAY_CPU, 0, 0, 1e-5,                       \
+      "what a stream loses where it enters the next page")                                         \
     X(matrix_bf16, "matrix.bf16", FLOPS, CLSA_MAY_CPU, 0, 0, 1e17,                                 \
       "bf16 dot-product or matrix-unit peak, all cores; 0: none")                                  \
     X(fork_join, "fork_join", SECONDS, CLSA_MAY_CPU, 5e-6, 0, 1e-2,                                \
       "one parallel region: waking the threads and waiting for the last")                          \
+    X(fork_join_one, "fork_join.one", SECONDS, CLSA_MAY_CPU, 0, 0, 1e-2,                           \
+      "a parallel region of one thread")                                                           \
     X(call_cost, "call.cost", SECONDS, CLSA_MAY_CPU, 2e-7, 0, 1e-3, "one kernel call on one core") \
     /* caches */                                                                                   \
     X(l1_size, "l1.size", BYTES, CLSA_NEED_BOTH, 0, 256, 1e9, "L1 data cache an SM or core")       \
@@ -89,6 +100,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "bytes a second of the memory-side cache")                                                   \
     X(l3_core_bandwidth, "l3.core_bandwidth", BYTES_PER_CYCLE, CLSA_MAY_CPU, 8, 0.1, 4096,         \
       "bytes a cycle one core streams from L3")                                                    \
+    X(l3_foreign, "l3.foreign", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                             \
+      "bytes a second that others (guests of the same host) bring into the L3")                    \
     /* memory */                                                                                   \
     X(dram_size, "dram.size", BYTES, CLSA_NEED_BOTH, 0, 1024, 1e16, "capacity")                    \
     X(dram_bandwidth, "dram.bandwidth", BYTES_PER_S, CLSA_NEED_BOTH, 0, 1e6, 1e16, "pin peak")     \
@@ -130,6 +143,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(tlb_walkers, "tlb.walkers", COUNT, CLSA_MAY_BOTH, 4, 1, 65536, "page walks at once")         \
     X(tlb_nested, "tlb.nested", COUNT, CLSA_MAY_BOTH, 1, 1, 10,                                    \
       "factor on tlb.walk under a hypervisor")                                                     \
+    X(tlb_host_page, "tlb.host_page", BYTES, CLSA_MAY_CPU, 0, 0, 1e12,                             \
+      "page in which a hypervisor holds the guest's memory; 0: none, or as large as the guest's")  \
     /* concurrency and launches */                                                                 \
     X(inflight_sm, "inflight.sm", BYTES, CLSA_NEED_GPU, 0, 64, 1e9,                                \
       "bytes of loads one SM may have outstanding beyond L1")                                      \

@@ -13,21 +13,27 @@
 
 #include "hwmodels/measure_kernels.h"
 #include "sim/base/alloc.h"
+#include "sim/base/csv.h"
 #include "sim/base/log.h"
 #include "sim/base/rng.h"
 
 #define PAGE_SMALL 4096u
 #define PAGE_HUGE (2u << 20)
-#define REPEATS_MAX 63
 /* A sample shorter than this drowns in the clock's own cost (tens of nanoseconds); one much longer
  * rarely escapes the scheduler of a busy host. */
-#define SAMPLE_NS 1500000.0
+#define SAMPLE_NS 700000.0
+/* On a busy host sampling goes on, up to so many times what was asked for, until the samples that count
+ * lie within SPREAD of the fastest. */
+#define PATIENCE 8u
+#define SPREAD 0.04
+#define PATIENCE_NS UINT64_C(40000000000)
 /* Lines of a chase over a large footprint: enough to overflow any cache, few enough to link soon. */
 #define CHASE_LINES (1u << 20)
 /* Bytes between a prefetched row and its use: half of a common L1, as in the attention kernels. */
 #define AHEAD_BYTES 16384u
 #define ROWS_MOST 65536u
 #define STEPS_TOTAL 150u
+#define SAMPLES_MAX 64u
 
 /* Results of probes end here: a store the compiler must make. */
 static volatile uint64_t sink;
@@ -37,6 +43,7 @@ struct bench {
     const struct clsa_measure_options *options;
     uint32_t threads, repeats, done;
     uint64_t memory_bytes;
+    uint64_t patient_until_ns; /* then a busy host is taken as it is */
     size_t room;
     struct clsa_rng rng;
     uint64_t *offsets; /* ROWS_MOST rows of a gather */
@@ -58,19 +65,53 @@ static int out_of_memory(struct bench *b)
     return b->status = clsa_fail(b->err, CLSA_ENOMEM, "out of memory");
 }
 
-/* Adds a row from nanoseconds that samples took; the figure is amount / ns, or ns / amount. */
-static void note(struct bench *b, struct clsa_measured row, double *ns, double amount, bool rate)
+/* The fastest samples of a figure so far, ascending, as many as half of what was asked for. */
+struct samples {
+    double best[SAMPLES_MAX], all[SAMPLES_MAX * PATIENCE];
+    uint32_t n, taken, half;
+};
+
+static struct samples samples_begin(const struct bench *b)
 {
-    const uint32_t n = b->repeats;
-    for (uint32_t i = 1; i < n; i++) /* insertion sort of a few, fastest first */
-        for (uint32_t j = i; j && ns[j] < ns[j - 1]; j--) {
-            const double t = ns[j];
-            ns[j] = ns[j - 1];
-            ns[j - 1] = t;
-        }
-    const uint32_t half = (n + 1) / 2;
-    const double figures[] = {half % 2 ? ns[half / 2] : (ns[half / 2 - 1] + ns[half / 2]) / 2, ns[0],
-                              n % 2 ? ns[n / 2] : (ns[n / 2 - 1] + ns[n / 2]) / 2};
+    return (struct samples){.half = (b->repeats + 1) / 2};
+}
+
+/* Adds one of `ns`; false when that was enough. */
+static bool samples_add(const struct bench *b, struct samples *s, double ns)
+{
+    uint32_t at = s->n;
+    s->all[s->taken++] = ns;
+    if (at < s->half)
+        s->n++;
+    else if (ns >= s->best[--at])
+        return s->taken < b->repeats ||
+               (s->best[s->n - 1] > s->best[0] * (1 + SPREAD) &&
+                s->taken < b->repeats * PATIENCE && clsa_now_ns() < b->patient_until_ns);
+    for (; at && s->best[at - 1] > ns; at--)
+        s->best[at] = s->best[at - 1];
+    s->best[at] = ns;
+    if (s->taken < b->repeats)
+        return true;
+    return s->best[s->n - 1] > s->best[0] * (1 + SPREAD) && s->taken < b->repeats * PATIENCE &&
+           clsa_now_ns() < b->patient_until_ns;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double middle(const double *sorted, uint32_t n)
+{
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+/* Adds a row from samples; the figure is amount / ns, or ns / amount. */
+static void note(struct bench *b, struct clsa_measured row, struct samples *s, double amount, bool rate)
+{
+    qsort(s->all, s->taken, sizeof *s->all, ascending);
+    const double figures[] = {middle(s->best, s->n), s->best[0], middle(s->all, s->taken)};
     double *to[] = {&row.value, &row.fastest, &row.usual};
     for (int i = 0; i < 3; i++)
         *to[i] = rate ? amount / figures[i] : figures[i] / amount;
@@ -165,16 +206,16 @@ static void measure_latency(struct bench *b, const struct area *a)
     const uint64_t first = link_lines(b, a);
     if (b->status)
         return;
-    double ns[REPEATS_MAX];
-    const uint64_t hops = a->bytes <= 1u << 20 ? 1u << 17 : a->bytes <= 16u << 20 ? 1u << 15 : 1u << 14;
+    struct samples s = samples_begin(b);
+    const uint64_t hops = a->bytes <= 1u << 20 ? 1u << 17 : a->bytes <= 16u << 20 ? 1u << 15 : 1u << 12;
     const void *p = a->base + first;
-    for (uint32_t r = 0; r < b->repeats; r++) {
-        const uint64_t start = clsa_now_ns();
+    uint64_t start;
+    do {
+        start = clsa_now_ns();
         p = clsa_host_chase(p, hops);
-        ns[r] = (double)(clsa_now_ns() - start);
-    }
+    } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
     sink += (uintptr_t)p;
-    note(b, (struct clsa_measured){"latency", 1, a->bytes, 64, a->page, 0, 0, 0, "ns"}, ns,
+    note(b, (struct clsa_measured){"latency", 1, a->bytes, 64, a->page, 0, 0, 0, "ns"}, &s,
          (double)hops, false);
 }
 
@@ -182,11 +223,11 @@ static void measure_latency(struct bench *b, const struct area *a)
 static void measure_loaded(struct bench *b, const struct area *whole)
 {
     const struct area chased = {.base = whole->base, .bytes = whole->bytes / 2, .page = whole->page};
-    const uint64_t first = link_lines(b, &chased), hops = 1u << 13;
+    const uint64_t first = link_lines(b, &chased), hops = 1u << 12;
     const uint64_t share = whole->bytes / 2 / (b->threads - 1) / 512 * 512;
     if (b->status)
         return;
-    double ns[REPEATS_MAX];
+    struct samples s = samples_begin(b);
     uint64_t total = 0;
     atomic_bool stop = false;
 #pragma omp parallel num_threads((int)b->threads) reduction(+ : total)
@@ -195,11 +236,11 @@ static void measure_loaded(struct bench *b, const struct area *whole)
 #pragma omp barrier
         if (me == 0) {
             const void *p = chased.base + first;
-            for (uint32_t r = 0; r < b->repeats; r++) {
-                const uint64_t start = clsa_now_ns();
+            uint64_t start;
+            do {
+                start = clsa_now_ns();
                 p = clsa_host_chase(p, hops);
-                ns[r] = (double)(clsa_now_ns() - start);
-            }
+            } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
             total += (uintptr_t)p;
             atomic_store(&stop, true);
         } else {
@@ -211,7 +252,7 @@ static void measure_loaded(struct bench *b, const struct area *whole)
     }
     sink += total;
     note(b, (struct clsa_measured){"loaded", b->threads, chased.bytes, 64, whole->page, 0, 0, 0, "ns"},
-         ns, (double)hops, false);
+         &s, (double)hops, false);
 }
 
 /* ---- streams and gathers ---- */
@@ -220,10 +261,11 @@ static void measure_loaded(struct bench *b, const struct area *whole)
  * end. Parts beyond the caches continue where the sample before ended, so that each sample stays short. */
 static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, uint32_t threads)
 {
-    double ns[REPEATS_MAX];
+    struct samples s = samples_begin(b);
+    bool more = true;
     const uint64_t once = bytes < 4u << 20 ? bytes : 4u << 20;
     const uint64_t rounds = (uint64_t)(SAMPLE_NS * 40 / (double)once) + 1; /* some 40 GB/s */
-    for (uint32_t r = 0; r <= b->repeats; r++) {
+    for (uint32_t r = 0; more; r++) {
         uint64_t total = 0, begin = UINT64_MAX, end = 0;
 #pragma omp parallel num_threads((int)threads) reduction(+ : total)
         {
@@ -246,20 +288,21 @@ static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, 
         }
         sink += total;
         if (r) /* the first round warms caches and clocks */
-            ns[r - 1] = (double)(end - begin);
+            more = samples_add(b, &s, (double)(end - begin));
     }
-    note(b, (struct clsa_measured){"read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, ns,
+    note(b, (struct clsa_measured){"read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
          (double)(once * threads * rounds), true);
 }
 
 static void measure_gather(struct bench *b, const struct area *a, uint64_t row_bytes,
                            uint32_t threads, bool fetch)
 {
-    double ns[REPEATS_MAX];
+    struct samples s = samples_begin(b);
+    bool more = true;
     const uint64_t guess = (uint64_t)(SAMPLE_NS * 4) / row_bytes; /* some 4 GB/s */
     const size_t rows = guess < 1024 ? 1024 : guess > ROWS_MOST / threads ? ROWS_MOST / threads : guess;
     const size_t ahead = !fetch ? 0 : row_bytes < AHEAD_BYTES / 64 ? 64 : AHEAD_BYTES / row_bytes;
-    for (uint32_t r = 0; r < b->repeats; r++) {
+    while (more) {
         uint64_t total = 0, begin = UINT64_MAX, end = 0;
         for (size_t i = 0; i < rows * threads; i++)
             b->offsets[i] = clsa_rng_below(&b->rng, a->bytes / row_bytes) * row_bytes;
@@ -277,21 +320,22 @@ static void measure_gather(struct bench *b, const struct area *a, uint64_t row_b
             }
         }
         sink += total;
-        ns[r] = (double)(end - begin);
+        more = samples_add(b, &s, (double)(end - begin));
     }
     note(b, (struct clsa_measured){fetch ? "fetch" : "gather", threads, a->bytes, row_bytes, a->page,
                                    0, 0, 0, "GB/s"},
-         ns, (double)(rows * threads * row_bytes), true);
+         &s, (double)(rows * threads * row_bytes), true);
 }
 
 /* ---- arithmetic, clock, calls ---- */
 
 static void measure_arithmetic(struct bench *b, uint32_t threads, bool bf16)
 {
-    double ns[REPEATS_MAX];
-    const uint64_t rounds = 100000;
+    struct samples s = samples_begin(b);
+    bool more = true;
+    const uint64_t rounds = 50000;
     uint64_t flops = 0;
-    for (uint32_t r = 0; r <= b->repeats; r++) {
+    for (uint32_t r = 0; more; r++) {
         double keep = 0;
         flops = 0;
         const uint64_t start = clsa_now_ns();
@@ -304,56 +348,125 @@ static void measure_arithmetic(struct bench *b, uint32_t threads, bool bf16)
         if (flops == 0)
             return;
         if (r)
-            ns[r - 1] = (double)(clsa_now_ns() - start);
+            more = samples_add(b, &s, (double)(clsa_now_ns() - start));
         sink += (uint64_t)keep;
     }
     note(b, (struct clsa_measured){bf16 ? "dot_bf16" : "fma_f32", threads, 0, 0, 0, 0, 0, 0,
                                    "GFLOP/s"},
-         ns, (double)flops, true);
+         &s, (double)flops, true);
 }
 
 static void measure_clock(struct bench *b, uint32_t threads)
 {
-    double ns[REPEATS_MAX];
-    const uint64_t adds = 1u << 22;
-    for (uint32_t r = 0; r < b->repeats; r++) {
+    struct samples s = samples_begin(b);
+    bool more = true;
+    const uint64_t adds = 1u << 21;
+    while (more) {
         uint64_t total = 0;
         const uint64_t start = clsa_now_ns();
 #pragma omp parallel num_threads((int)threads) reduction(+ : total)
         total += clsa_host_chain(adds);
-        ns[r] = (double)(clsa_now_ns() - start);
+        more = samples_add(b, &s, (double)(clsa_now_ns() - start));
         sink += total;
     }
-    note(b, (struct clsa_measured){"clock", threads, 0, 0, 0, 0, 0, 0, "GHz"}, ns, (double)adds, true);
+    note(b, (struct clsa_measured){"clock", threads, 0, 0, 0, 0, 0, 0, "GHz"}, &s, (double)adds, true);
 }
 
 static void measure_fork_join(struct bench *b, uint32_t threads)
 {
-    double ns[REPEATS_MAX];
+    struct samples s = samples_begin(b);
     const int regions = 500;
-    for (uint32_t r = 0; r < b->repeats; r++) {
-        const uint64_t start = clsa_now_ns();
+    uint64_t start;
+    do {
+        start = clsa_now_ns();
         for (int i = 0; i < regions; i++) {
 #pragma omp parallel num_threads((int)threads)
             clsa_host_call();
         }
-        ns[r] = (double)(clsa_now_ns() - start);
-    }
-    note(b, (struct clsa_measured){"fork_join", threads, 0, 0, 0, 0, 0, 0, "us"}, ns, regions * 1e3,
+    } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
+    note(b, (struct clsa_measured){"fork_join", threads, 0, 0, 0, 0, 0, 0, "us"}, &s, regions * 1e3,
          false);
 }
 
 static void measure_call(struct bench *b)
 {
-    double ns[REPEATS_MAX];
-    const uint64_t calls = 1u << 20;
-    for (uint32_t r = 0; r < b->repeats; r++) {
-        const uint64_t start = clsa_now_ns();
+    struct samples s = samples_begin(b);
+    const uint64_t calls = 1u << 18;
+    uint64_t start;
+    do {
+        start = clsa_now_ns();
         for (uint64_t i = 0; i < calls; i++)
             clsa_host_call();
-        ns[r] = (double)(clsa_now_ns() - start);
+    } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
+    note(b, (struct clsa_measured){"call", 1, 0, 0, 0, 0, 0, 0, "ns"}, &s, (double)calls, false);
+}
+
+/* ---- what the operating system says ---- */
+
+static void say(struct bench *b, const char *what, double value, const char *unit)
+{
+    struct clsa_measured *rows = clsa_realloc(b->set->rows, b->set->n_rows + 1, sizeof *rows);
+    if (!rows) {
+        out_of_memory(b);
+        return;
     }
-    note(b, (struct clsa_measured){"call", 1, 0, 0, 0, 0, 0, 0, "ns"}, ns, (double)calls, false);
+    b->set->rows = rows;
+    b->room = b->set->n_rows + 1;
+    rows[b->set->n_rows++] =
+        (struct clsa_measured){.what = what, .value = value, .fastest = value, .usual = value,
+                               .unit = unit};
+}
+
+/* The first number of a file with its K or M, or -1. */
+static double number_in(const char *path)
+{
+    char unit = 0;
+    double value = -1;
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return -1;
+    if (fscanf(f, "%lf%c", &value, &unit) < 1)
+        value = -1;
+    fclose(f);
+    return unit == 'K' ? value * 1024 : unit == 'M' ? value * 1048576 : value;
+}
+
+/* sysfs knows the caches of this processor; sysconf may add up those of others. */
+static double cache_number(int level, const char *name, int fallback)
+{
+    for (int i = 0; i < 8; i++) {
+        char path[128], type[32] = "";
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", i);
+        FILE *f = fopen(path, "r");
+        if (!f)
+            break;
+        const bool code = fscanf(f, "%31s", type) == 1 && strcmp(type, "Instruction") == 0;
+        fclose(f);
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", i);
+        if (code || number_in(path) != level)
+            continue;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", i, name);
+        return fmax(0, number_in(path));
+    }
+    return fmax(0, (double)sysconf(fallback));
+}
+
+static void ask_system(struct bench *b)
+{
+    char word[64] = "";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    const bool huge = f && fgets(word, sizeof word, f) && !strstr(word, "[never]");
+    if (f)
+        fclose(f);
+    say(b, "size_l1", cache_number(1, "size", _SC_LEVEL1_DCACHE_SIZE), "B");
+    say(b, "size_l2", cache_number(2, "size", _SC_LEVEL2_CACHE_SIZE), "B");
+    say(b, "size_l3", cache_number(3, "size", _SC_LEVEL3_CACHE_SIZE), "B");
+    say(b, "line", cache_number(2, "coherency_line_size", _SC_LEVEL2_CACHE_LINESIZE), "B");
+    say(b, "ways_l1", cache_number(1, "ways_of_associativity", _SC_LEVEL1_DCACHE_ASSOC), "-");
+    say(b, "ways_l2", cache_number(2, "ways_of_associativity", _SC_LEVEL2_CACHE_ASSOC), "-");
+    say(b, "ways_l3", cache_number(3, "ways_of_associativity", _SC_LEVEL3_CACHE_ASSOC), "-");
+    say(b, "memory", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), "B");
+    say(b, "huge_pages", huge, "-");
 }
 
 /* ---- all of it ---- */
@@ -376,7 +489,8 @@ static void measure_caches(struct bench *b)
 {
     static const uint64_t kib[] = {16,   256,   512,   1024,  2048,  3072,  4096,  6144,  8192,
                                    12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072};
-    static const uint64_t reads[] = {16u << 10, 256u << 10, 4u << 20, 8u << 20, 16u << 20, 32u << 20};
+    static const uint64_t reads[] = {16u << 10, 256u << 10, 4u << 20,  8u << 20,
+                                     16u << 20, 32u << 20,  64u << 20, 128u << 20};
     struct area a;
     for (size_t i = 0; i < sizeof kib / sizeof *kib && !b->status; i++) {
         if (kib[i] << 10 > b->memory_bytes || !area_open(b, kib[i] << 10, PAGE_HUGE, &a))
@@ -429,14 +543,17 @@ int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_me
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     b.threads = options->threads ? options->threads : cores > 0 ? (uint32_t)cores : 1;
     b.repeats = options->repeats ? options->repeats : 15;
-    b.repeats = b.repeats > REPEATS_MAX ? REPEATS_MAX : b.repeats;
+    b.repeats = b.repeats > SAMPLES_MAX ? SAMPLES_MAX : b.repeats;
     const uint64_t third = clsa_memory_available_bytes() / 3, most = UINT64_C(4) << 30;
     b.memory_bytes = options->memory_bytes ? options->memory_bytes : third < most ? third : most;
     clsa_rng_seed(&b.rng, 1);
     b.offsets = clsa_malloc(ROWS_MOST + 1024 * (size_t)b.threads, sizeof *b.offsets);
     if (!b.offsets)
         return out_of_memory(&b);
-    measure_core(&b);
+    b.patient_until_ns = clsa_now_ns() + PATIENCE_NS;
+    ask_system(&b);
+    if (!b.status)
+        measure_core(&b);
     if (!b.status)
         measure_caches(&b);
     for (size_t i = 0; i < sizeof footprints / sizeof *footprints && !b.status; i++)
@@ -456,6 +573,7 @@ void clsa_measurement_destroy(struct clsa_measurement_set *set)
     if (!set)
         return;
     free(set->rows);
+    free(set->text);
     *set = (struct clsa_measurement_set){0};
 }
 
@@ -481,12 +599,55 @@ const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set
     return best;
 }
 
+int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, struct clsa_err *err)
+{
+    static const char *const names[] = {"what",  "unit",  "threads", "footprint_bytes", "row_bytes",
+                                        "page_bytes", "value", "fastest", "usual"};
+    struct clsa_measurement_set set = {0};
+    struct clsa_csv csv;
+    int at[9];
+    size_t bytes = 1;
+    int status = clsa_csv_read(path, &csv, err);
+    if (status)
+        return status;
+    for (size_t c = 0; c < 9 && !status; c++)
+        status = clsa_csv_need(&csv, names[c], &at[c], err);
+    for (size_t r = 0; r < csv.rows && !status; r++)
+        bytes += strlen(clsa_csv_cell(&csv, r, at[0])) + strlen(clsa_csv_cell(&csv, r, at[1])) + 2;
+    set.rows = clsa_calloc(csv.rows + 1, sizeof *set.rows);
+    char *text = set.text = clsa_malloc(bytes, 1);
+    if (!status && (!set.rows || !text))
+        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    for (size_t r = 0; r < csv.rows && !status; r++) {
+        struct clsa_measured *m = &set.rows[set.n_rows++];
+        uint64_t threads = 0;
+        uint64_t *const whole[] = {&threads, &m->footprint_bytes, &m->row_bytes, &m->page_bytes};
+        double *const figures[] = {&m->value, &m->fastest, &m->usual};
+        for (int c = 0; c < 4 && !status; c++)
+            status = clsa_csv_u64(&csv, r, at[2 + c], whole[c], err);
+        for (int c = 0; c < 3 && !status; c++)
+            status = clsa_csv_f64(&csv, r, at[6 + c], figures[c], err);
+        m->threads = threads < UINT32_MAX ? (uint32_t)threads : UINT32_MAX;
+        m->what = strcpy(text, clsa_csv_cell(&csv, r, at[0]));
+        text += strlen(text) + 1;
+        m->unit = strcpy(text, clsa_csv_cell(&csv, r, at[1]));
+        text += strlen(text) + 1;
+    }
+    clsa_csv_destroy(&csv);
+    if (status) {
+        clsa_measurement_destroy(&set);
+        return status;
+    }
+    *out = set;
+    return CLSA_OK;
+}
+
 void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set)
 {
     fputs("what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit\n", out);
     for (size_t i = 0; i < set->n_rows; i++) {
         const struct clsa_measured *r = &set->rows[i];
-        fprintf(out, "%s,%u,%llu,%llu,%llu,%.4f,%.4f,%.4f,%s\n", r->what, r->threads,
+        fprintf(out, "%s,%u,%llu,%llu,%llu,%.7g,%.7g,%.7g,%s\n", r->what, r->threads,
                 (unsigned long long)r->footprint_bytes, (unsigned long long)r->row_bytes,
                 (unsigned long long)r->page_bytes, r->value, r->fastest, r->usual, r->unit);
     }

@@ -1,7 +1,8 @@
 /* Measures the host this runs on and describes it as a machine.
  *
- * Others who use the host only ever make it slower, so every figure is the median of the faster half of
- * its samples, each a millisecond or two long; the fastest sample and the median of all stand beside it.
+ * Others who use the host only ever make it slower, so every figure is the median of the fastest
+ * samples (half of those asked for), each about a millisecond long, and on a busy host sampling goes on
+ * for a while until these agree; the fastest sample and the median of all stand beside it.
  * All of it takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
@@ -22,12 +23,14 @@
  *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
  *   clock       chain of dependent integer adds on every thread                    unit "GHz"
  *   fork_join   one empty parallel region                                          unit "us"
- *   call        one call of a function that does nothing, not inlined              unit "ns" */
+ *   call        one call of a function that does nothing, not inlined              unit "ns"
+ * or what the operating system says: size_l1, size_l2, size_l3, line, memory (unit "B"), ways_l1, ways_l2,
+ * ways_l3 (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
 struct clsa_measured {
     const char *what;
     uint32_t threads;
     uint64_t footprint_bytes, row_bytes, page_bytes; /* 0 where they mean nothing */
-    double value;         /* median of the faster half */
+    double value;         /* median of the fastest samples */
     double fastest, usual; /* the fastest sample; the median of all */
     const char *unit;
 };
@@ -35,6 +38,7 @@ struct clsa_measured {
 struct clsa_measurement_set {
     struct clsa_measured *rows;
     size_t n_rows;
+    char *text; /* strings of rows that were read; NULL where measured */
 };
 
 struct clsa_measure_options {
@@ -56,6 +60,9 @@ const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set
                                                const char *what, uint32_t threads,
                                                uint64_t footprint_bytes, uint64_t row_bytes,
                                                uint64_t page_bytes);
+
+/* Reads what clsa_measurement_print wrote. Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_EIO, CLSA_ENOMEM. */
+int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, struct clsa_err *err);
 
 /* All figures as CSV: what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit. */
 void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set);

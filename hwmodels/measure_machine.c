@@ -3,9 +3,10 @@
 #include "hwmodels/measure.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "hwmodels/cpu.h"
 #include "hwmodels/machine.h"
 #include "sim/base/csv.h"
 
@@ -53,89 +54,188 @@ static const struct clsa_measured *need(struct writing *w, const char *what, uin
 static void put_measured(struct writing *w, const char *parameter, const struct clsa_measured *m,
                          double scale, const char *unit)
 {
-    char source[160], place[64] = "";
-    if (m->footprint_bytes)
+    char source[200], place[96] = "";
+    if (m->footprint_bytes && m->row_bytes && strcmp(m->what, "latency"))
+        snprintf(place, sizeof place, " of %u-byte rows over %.4g MiB", (unsigned)m->row_bytes,
+                 (double)m->footprint_bytes / 0x1p20);
+    else if (m->footprint_bytes)
         snprintf(place, sizeof place, " over %.4g MiB", (double)m->footprint_bytes / 0x1p20);
     snprintf(source, sizeof source, "measured: %s%s; %u thread%s; fastest %.4g, median %.4g", m->what,
              place, m->threads, m->threads == 1 ? "" : "s", m->fastest * scale, m->usual * scale);
     put_number(w, parameter, m->value * scale, unit, source);
 }
 
-static double system_size(int name, double fallback)
+/* What the operating system said, or a common value. */
+static double told(const struct writing *w, const char *what, double fallback)
 {
-    const long value = sysconf(name);
-    return value > 0 ? (double)value : fallback;
+    const struct clsa_measured *m = clsa_measured_find(w->set, what, 0, 0, 0, 0);
+    return m && m->value > 0 ? m->value : fallback;
 }
 
-/* The largest footprint that answers faster than half way (in ratio) from a level's latency to
- * memory's: what is left of a cache that others share. */
-static double effective_size(struct writing *w, double level_ns, double memory_ns, double most)
+static double median_of(double *values, size_t n)
 {
-    const double edge = sqrt(level_ns * memory_ns);
-    double size = 0;
-    for (size_t i = 0; i < w->set->n_rows; i++) {
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = i; j && values[j] < values[j - 1]; j--) {
+            const double t = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = t;
+        }
+    return values[n / 2];
+}
+
+#define SHARES 16
+
+/* The part of a footprint that the last cache answered, from a figure that lies between the level's and
+ * memory's (times: latencies, or seconds a byte of streams). */
+static double found(double figure, double level, double memory)
+{
+    return (memory - figure) / (memory - level);
+}
+
+/* The size of the last cache that explains how streams slow down over footprints around it, at most what
+ * the system says: a guest may have less. Follows clsa_cpu_kept: all of a reuse distance up to
+ * (1 - CLSA_CPU_EDGE_L3) of the size is kept, none beyond (1 + CLSA_CPU_EDGE_L3). */
+static double cache_share(const struct writing *w, double level_gbps, double memory_gbps, double most)
+{
+    double sizes[SHARES];
+    size_t n = 0;
+    for (size_t i = 0; i < w->set->n_rows && n < SHARES; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
-        if (strcmp(m->what, "latency") == 0 && m->page_bytes == HUGE_PAGE && m->value < edge &&
-            (double)m->footprint_bytes > size)
-            size = (double)m->footprint_bytes;
+        const double part = found(1 / m->value, 1 / level_gbps, 1 / memory_gbps);
+        if (strcmp(m->what, "read") == 0 && m->threads == 1 && m->page_bytes == HUGE_PAGE &&
+            part > 0.15 && part < 0.85)
+            sizes[n++] = (double)m->footprint_bytes /
+                         (1 + CLSA_CPU_EDGE_L3 - 2 * CLSA_CPU_EDGE_L3 * part);
     }
-    return size > 0 && size < most ? size : most;
+    return n ? fmin(most, median_of(sizes, n)) : most;
+}
+
+/* What others bring into it meanwhile: a chase takes so much longer between two visits of a line than a
+ * stream does that their traffic shows. Median over footprints well inside the cache. */
+static double cache_foreign(const struct writing *w, double level_ns, double memory_ns, double size)
+{
+    double rates[SHARES];
+    size_t n = 0;
+    for (size_t i = 0; i < w->set->n_rows && n < SHARES; i++) {
+        const struct clsa_measured *m = &w->set->rows[i];
+        const double part = found(m->value, level_ns, memory_ns);
+        const double footprint = (double)m->footprint_bytes;
+        const double seconds = footprint / 64 * m->value * 1e-9;
+        if (strcmp(m->what, "latency") == 0 && m->page_bytes == HUGE_PAGE && part > 0.05 &&
+            part < 0.95 && footprint < size * (1 - CLSA_CPU_EDGE_L3))
+            rates[n++] = fmax(0, (size * (1 + CLSA_CPU_EDGE_L3 - 2 * CLSA_CPU_EDGE_L3 * part) -
+                                  footprint) / seconds);
+    }
+    return n ? median_of(rates, n) : 0;
 }
 
 static void put_caches(struct writing *w, double clock_ghz)
 {
-    const double l1 = system_size(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
-    const double l2 = system_size(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
-    const double l3 = system_size(_SC_LEVEL3_CACHE_SIZE, 0);
+    const double l1 = told(w, "size_l1", 32 << 10), l2 = told(w, "size_l2", 1 << 20);
+    const double l3 = told(w, "size_l3", 0);
     const char *system = "operating system";
     const uint64_t within_l2 = (uint64_t)(l2 / 4);
-    const struct clsa_measured *far = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
     put_number(w, "l1.size", l1, "B", system);
-    put_number(w, "l1.ways", system_size(_SC_LEVEL1_DCACHE_ASSOC, 8), "-", system);
+    put_number(w, "l1.ways", told(w, "ways_l1", 8), "-", system);
     put_measured(w, "l1.latency", need(w, "latency", 1, 16u << 10, 0, HUGE_PAGE), clock_ghz,
                  "cycles");
     put_measured(w, "l1.bandwidth", need(w, "read", 1, 16u << 10, 0, 0), 1 / clock_ghz, "B/cycle");
     put_number(w, "l2.size", l2, "B", system);
-    put_number(w, "l2.line", system_size(_SC_LEVEL2_CACHE_LINESIZE, 64), "B", system);
-    put_number(w, "l2.ways", system_size(_SC_LEVEL2_CACHE_ASSOC, 8), "-", system);
+    put_number(w, "l2.line", told(w, "line", 64), "B", system);
+    put_number(w, "l2.ways", told(w, "ways_l2", 8), "-", system);
     put_measured(w, "l2.latency", need(w, "latency", 1, within_l2, 0, HUGE_PAGE), clock_ghz,
                  "cycles");
     put_measured(w, "l2.core_bandwidth", need(w, "read", 1, within_l2, 0, 0), 1 / clock_ghz,
                  "B/cycle");
     if (l3 <= 0)
         return;
-    const uint64_t within_l3 = (uint64_t)(l2 * 3);
-    const struct clsa_measured *level = need(w, "latency", 1, within_l3, 0, HUGE_PAGE);
-    const double share = effective_size(w, level->value, far->value, l3);
+    const struct clsa_measured *level = need(w, "latency", 1, (uint64_t)(l2 * 3), 0, HUGE_PAGE);
+    const struct clsa_measured *far = need(w, "latency", 1, UINT64_C(512) << 20, 0, HUGE_PAGE);
+    const struct clsa_measured *stream = need(w, "read", 1, (uint64_t)(l2 * 4), 0, HUGE_PAGE);
+    const struct clsa_measured *memory = need(w, "read", 1, UINT64_MAX / 2, 0, HUGE_PAGE);
+    const double share = cache_share(w, stream->value, memory->value, l3);
     put_number(w, "l3.size", share, "B",
-               share < l3 ? "measured: the share that answers faster than memory" : system);
-    put_number(w, "l3.ways", system_size(_SC_LEVEL3_CACHE_ASSOC, 16), "-", system);
+               share < l3 ? "measured: how streams slow down over footprints around it" : system);
+    put_number(w, "l3.ways", fmax(1, told(w, "ways_l3", 16)), "-", system);
     put_measured(w, "l3.latency", level, clock_ghz, "cycles");
-    put_measured(w, "l3.core_bandwidth", need(w, "read", 1, within_l3 * 2, 0, 0), 1 / clock_ghz,
-                 "B/cycle");
+    put_measured(w, "l3.core_bandwidth", stream, 1 / clock_ghz, "B/cycle");
+    put_number(w, "l3.foreign", cache_foreign(w, level->value, far->value, share) / 1e9, "GB/s",
+               "measured: chases inside the last cache that miss where streams do not");
+}
+
+/* Little's law: lines outstanding when 64-byte rows come at a rate and each takes a latency. */
+static void put_lines(struct writing *w, const char *parameter, const char *what, uint64_t footprint,
+                      const struct clsa_measured *latency)
+{
+    const struct clsa_measured *rows = need(w, what, 1, footprint, 64, HUGE_PAGE);
+    char source[200];
+    snprintf(source, sizeof source,
+             "Little's law on measured figures: %s %.3g GB/s of 64-byte rows at %.4g ns", what,
+             rows->value, latency->value);
+    put_number(w, parameter, fmax(1, rows->value * latency->value / 64), "-", source);
+}
+
+/* The page that large blocks get which ask for huge ones, and how others hold a guest's. */
+static void put_translation(struct writing *w, const struct clsa_measured *near,
+                            const struct clsa_measured *huge)
+{
+    const uint64_t half_gib = UINT64_C(512) << 20;
+    const bool none = told(w, "huge_pages", 0) <= 0;
+    char source[200];
+    put_number(w, "tlb.page", none ? SMALL_PAGE : HUGE_PAGE, "B",
+               none ? "no transparent huge pages" : "transparent huge pages, as large blocks ask for");
+    put_number(w, "tlb.entries", 3072, "-", "estimate: second level of Zen 4, data");
+    put_number(w, "tlb.walkers", 6, "-", "estimate: Zen 4");
+    /* Memory far beyond what the last cache covers costs a dependent load more only for walks. */
+    if (huge->value > near->value * 1.25 && huge->footprint_bytes > half_gib) {
+        snprintf(source, sizeof source,
+                 "measured: huge pages over %.4g MiB take %.4g ns, over %.4g MiB %.4g ns",
+                 (double)huge->footprint_bytes / 0x1p20, huge->value,
+                 (double)near->footprint_bytes / 0x1p20, near->value);
+        put_number(w, "tlb.host_page", SMALL_PAGE, "B", source);
+    }
+    const struct clsa_measured *a = need(w, "latency", 1, UINT64_C(64) << 20, 0, SMALL_PAGE);
+    snprintf(source, sizeof source,
+             "measured: latency over %.4g MiB in small pages less %.4g ns in huge ones",
+             (double)a->footprint_bytes / 0x1p20, near->value);
+    put_number(w, "tlb.walk", fmax(0, a->value - near->value), "ns", source);
 }
 
 static void put_memory(struct writing *w, uint32_t threads)
 {
-    const uint64_t large = UINT64_MAX / 2;
-    const struct clsa_measured *one = need(w, "read", 1, large, 0, 0);
-    const struct clsa_measured *all = need(w, "read", threads, large, 0, 0);
-    const struct clsa_measured *far = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
-    const struct clsa_measured *small = need(w, "latency", 1, large, 0, SMALL_PAGE);
+    const uint64_t large = UINT64_MAX / 2, half_gib = UINT64_C(512) << 20;
+    const struct clsa_measured *one = need(w, "read", 1, large, 0, HUGE_PAGE);
+    const struct clsa_measured *all = need(w, "read", threads, large, 0, HUGE_PAGE);
+    const struct clsa_measured *broken = need(w, "read", 1, large, 0, SMALL_PAGE);
+    const struct clsa_measured *near = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
+    const struct clsa_measured *far = need(w, "latency", 1, half_gib, 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
-    const struct clsa_measured *rows = need(w, "gather", 1, large, 64, HUGE_PAGE);
+    const struct clsa_measured *loaded = clsa_measured_find(w->set, "loaded", threads, 0, 0, 0);
+    const struct clsa_measured *line = need(w, "fetch", 1, half_gib, 64, HUGE_PAGE);
+    const struct clsa_measured *row = need(w, "fetch", 1, half_gib, 2048, HUGE_PAGE);
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";
-    char source[160];
+    char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
+    snprintf(source, sizeof source, "measured: read over %.4g MiB in small pages, %.4g GB/s",
+             (double)broken->footprint_bytes / 0x1p20, broken->value);
+    put_number(w, "core.page_break",
+               fmax(0, SMALL_PAGE / broken->value - SMALL_PAGE / one->value), "ns", source);
+    put_lines(w, "core.inflight", "fetch", half_gib, far);
+    put_lines(w, "core.demand", "gather", half_gib, far);
     snprintf(source, sizeof source,
-             "Little's law on measured figures: %.3g GB/s of 64-byte rows at %.4g ns", rows->value,
-             huge->value);
-    put_number(w, "core.inflight", fmax(1, rows->value * huge->value / 64), "-", source);
-    put_number(w, "dram.size", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), "B",
+             "measured: fetch over %.4g MiB, rows of 2048 bytes %.4g GB/s, of 64 bytes %.4g GB/s",
+             (double)row->footprint_bytes / 0x1p20, row->value, line->value);
+    put_number(w, "core.rows", (2048 - 64) / fmax(1, 2048 / row->value - 64 / line->value), "GB/s",
+               source);
+    put_number(w, "dram.size", told(w, "memory", 1e9), "B",
                "operating system");
     put_measured(w, "dram.bandwidth", one->value > all->value ? one : all, 1, "GB/s");
     put_number(w, "dram.stream", 1, "-", "dram.bandwidth is what was read, not the pins' peak");
     put_measured(w, "dram.latency", far, 1, "ns");
+    if (loaded && far->value > 0) {
+        snprintf(source, sizeof source, "measured: %.4g ns while other threads stream", loaded->value);
+        put_number(w, "dram.loaded", fmin(10, fmax(1, loaded->value / far->value)), "-", source);
+    }
     put_number(w, "dram.channels", 24, "-", "estimate: twelve DDR5 channels of two halves");
     put_number(w, "dram.burst", 64, "B", ddr5);
     put_number(w, "dram.banks", 32, "-", ddr5);
@@ -144,11 +244,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "dram.trp", 16, "ns", ddr5);
     put_number(w, "dram.tcl", 16.7, "ns", ddr5);
     put_number(w, "dram.tras", 32, "ns", ddr5);
-    put_number(w, "tlb.entries", 3072, "-", "estimate: Zen 4 second level, data");
-    put_number(w, "tlb.page", SMALL_PAGE, "B", "small pages unless the program asks for others");
-    snprintf(source, sizeof source, "measured: latency over %.4g MiB with 4 KiB pages less 2 MiB pages",
-             (double)small->footprint_bytes / 0x1p20);
-    put_number(w, "tlb.walk", fmax(0, small->value - huge->value), "ns", source);
+    put_translation(w, near, huge);
 }
 
 int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
@@ -159,17 +255,19 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     for (size_t i = 0; i < set->n_rows; i++)
         if (set->rows[i].threads > threads)
             threads = set->rows[i].threads;
-    const struct clsa_measured *clock = need(&w, "clock", 1, 0, 0, 0);
+    const struct clsa_measured *clock = need(&w, "clock", threads, 0, 0, 0);
     const struct clsa_measured *bf16 = clsa_measured_find(set, "dot_bf16", threads, 0, 0, 0);
     fputs("parameter,value,unit,source\n", out);
     put(&w, "kind", "cpu", "-", "-");
     put(&w, "title", name, "-", "named by its user");
     put_number(&w, "core.count", threads, "-", "operating system");
     put_measured(&w, "core.clock", clock, 1, "GHz");
+    put_measured(&w, "core.clock_one", need(&w, "clock", 1, 0, 0, 0), 1, "GHz");
     put_measured(&w, "vector.fp32", need(&w, "fma_f32", threads, 0, 0, 0), 1, "GFLOP/s");
     if (bf16)
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
-    put_measured(&w, "fork_join", need(&w, "fork_join", 0, 0, 0, 0), 1, "us");
+    put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");
+    put_measured(&w, "fork_join.one", need(&w, "fork_join", 1, 0, 0, 0), 1, "us");
     put_measured(&w, "call.cost", need(&w, "call", 1, 0, 0, 0), 1, "ns");
     put_caches(&w, clock->value);
     put_memory(&w, threads);

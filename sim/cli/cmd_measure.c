@@ -47,7 +47,8 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
                                                  .repeats = (uint32_t)repeats,
                                                  .progress = show_progress,
                                                  .user = &progress};
-    status = clsa_measure_host(&options, &set, err);
+    const char *from = clsa_arg(args, "from", NULL);
+    status = from ? clsa_measurement_read(from, &set, err) : clsa_measure_host(&options, &set, err);
     clsa_progress_end(&progress);
     if (status)
         return status;
@@ -64,9 +65,10 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
 static const struct clsa_option options[] = {
     {"output", "F.csv", "the machine file (default: standard output; also -o)"},
     {"figures", "F.csv", "every measured figure with its spread"},
+    {"from", "F.csv", "derive the machine from figures measured before, maybe elsewhere"},
     {"name", "TEXT", "title of the machine"},
-    {"memory", "BYTES", "largest footprint (default 1 GiB, or an eighth of what is free)"},
-    {"repeats", "N", "samples a figure (default 7)"},
+    {"memory", "BYTES", "largest footprint (default 4 GiB, or a third of what is free)"},
+    {"repeats", "N", "samples a figure (default 15)"},
     {"threads", "N", "worker threads (default: all cores)"},
     CLSA_OPT_END};
 

@@ -323,7 +323,7 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
                 (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
             keep_found(c, 2 * i + 1, s->pool_bytes);
         }
-        p->distances.clock += s->bytes * (1 - clsa_cpu_kept(s->distance, size));
+        p->distances.clock += s->bytes * (1 - clsa_cpu_kept(s->distance, size, CLSA_CPU_EDGE_L3));
         *touched = p->distances.clock;
     }
     return 0;
@@ -353,10 +353,14 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
             status = gpu ? find_gpu(p, c, &step->ops[i]) : find_cpu(p, c, &step->ops[i]);
         if (status)
             return status;
-        if (!out)
+        if (!out && gpu)
             continue;
         if (c->stale)
             (gpu ? time_gpu : time_cpu)(p, c);
+        if (!gpu) /* others fill the cache while the op runs */
+            p->distances.clock += p->r->machine->l3_foreign * c->last_seconds;
+        if (!out)
+            continue;
         const struct clsa_op_prediction *last = &c->last;
         c->seconds += c->last_seconds;
         c->count++;
@@ -454,7 +458,8 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
         if (request->machine->kind == CLSA_MACHINE_GPU)
             clsa_gpu_l2_edges(request->machine, &p.l2_all, &p.l2_none);
         else
-            p.l2_none = 1.1 * fmax(request->machine->l3_size, request->machine->l2_size);
+            p.l2_none = (1 + CLSA_CPU_EDGE_L3) *
+                        fmax(request->machine->l3_size, request->machine->l2_size);
         status = settle(&p, &prediction);
     }
     if (!status) {

@@ -3,27 +3,131 @@
 #include <math.h>
 #include <string.h>
 
-static double parts_of(const struct clsa_step *step, const struct clsa_op *op, double tile)
+/* How kernels/parallel.h cuts work and when the engine hands a product to the BLAS; a test compares. */
+enum {
+    SPLIT_KEYS = 256,
+    SPLITS_MAX = 64,
+    QUERY_BLOCK = 32,
+    INDEX_KEYS = 1024,
+    FEW_ROWS = 16,
+    STREAM_BYTES = 1 << 18,
+    ROW_BLOCK = 192,
+    COLUMN_BLOCK = 192,
+    ROW_SLICE = 64,
+    SCORE_ROWS = 8
+};
+
+/* Top-k samples first from this many scores on, if few of them are wanted (kernels/x86/topk.c). */
+#define TOPK_SAMPLES_FROM 16384.0
+#define TOPK_BUFFER 4096.0
+
+static double units_of_product(double m, double n, double k)
+{
+    if (m <= FEW_ROWS) {
+        const double columns = fmax(16, floor(STREAM_BYTES / (2 * fmax(1, k)) / 16) * 16);
+        return ceil(n / columns);
+    }
+    return ceil(m / ROW_BLOCK) * ceil(n / COLUMN_BLOCK);
+}
+
+static double splits(double keys)
+{
+    const double each = fmax(1, ceil(ceil(keys / SPLITS_MAX) / SPLIT_KEYS)) * SPLIT_KEYS;
+    return fmax(1, ceil(keys / each));
+}
+
+/* Keys that one query of an attention or index op works on, on average. */
+static double keys_of(const struct clsa_step *step, const struct clsa_op *op)
 {
     const double rows = (double)clsa_op_rows(step, op);
-    double keys;
+    const double keys = (double)clsa_op_keys_total(step, op) / fmax(1, rows);
+    return op->kind == CLSA_OP_ATTN_SPARSE ? fmin(keys, (double)op->topk) : keys;
+}
+
+/* Decode attention, and prefill where the queries are few: one query a job. */
+static bool alone(const struct clsa_step *step, const struct clsa_op *op)
+{
+    return step->phase == CLSA_DECODE ? op->over_queries || step->new_tokens == 1
+                                      : op->over_queries && step->n_queries <= step->n_seqs;
+}
+
+static double parts_of(const struct clsa_step *step, const struct clsa_op *op)
+{
+    const double rows = (double)clsa_op_rows(step, op);
     switch (op->kind) {
     case CLSA_OP_GEMM:
     case CLSA_OP_BMM:
     case CLSA_OP_MOE_GEMM:
-        return fmax(1, ceil((double)op->n / fmax(1, tile))) * fmax(1, (double)op->heads);
+        return fmax(1, units_of_product((double)op->m, (double)op->n, (double)op->k)) *
+               fmax(1, (double)op->heads);
     case CLSA_OP_ATTN_WINDOW:
     case CLSA_OP_ATTN_DENSE:
     case CLSA_OP_ATTN_SPARSE:
-        keys = (double)clsa_op_keys_total(step, op) / fmax(1, rows);
-        if (op->kind == CLSA_OP_ATTN_SPARSE)
-            keys = fmin(keys, (double)op->topk);
-        return rows * fmax(1, (double)op->kv_heads) * fmax(1, ceil(keys / fmax(1, tile)));
+        return alone(step, op) ? rows * splits(keys_of(step, op))
+                               : ceil(rows / QUERY_BLOCK) * fmax(1, (double)op->kv_heads);
     case CLSA_OP_INDEX_SCORE:
-        return fmax(rows, ceil((double)clsa_op_keys_total(step, op) / fmax(1, tile)));
-    default:
+        return rows / (double)step->n_seqs >= SCORE_ROWS
+                   ? units_of_product(rows, keys_of(step, op), (double)op->k)
+                   : rows * fmax(1, ceil(keys_of(step, op) / INDEX_KEYS));
+    case CLSA_OP_TOPK:
         return rows;
+    default:
+        return ceil(rows / ROW_SLICE);
     }
+}
+
+/* Elements that element_cycles counts. */
+static double elements_of(const struct clsa_step *step, const struct clsa_op *op)
+{
+    const double rows = (double)clsa_op_rows(step, op);
+    switch (op->kind) {
+    case CLSA_OP_ATTN_WINDOW:
+    case CLSA_OP_ATTN_DENSE:
+    case CLSA_OP_ATTN_SPARSE:
+        return rows * keys_of(step, op) * (double)op->heads;
+    case CLSA_OP_INDEX_SCORE:
+    case CLSA_OP_TOPK:
+        return (double)clsa_op_keys_total(step, op);
+    case CLSA_OP_GEMM:
+    case CLSA_OP_BMM:
+    case CLSA_OP_MOE_GEMM:
+        return (double)op->m * (double)op->n * fmax(1, (double)op->heads);
+    default:
+        return rows * (double)op->n;
+    }
+}
+
+/* Scores that stay in the running for the k best and are looked at again and again. */
+static double candidates_of(const struct clsa_step *step, const struct clsa_op *op)
+{
+    const double rows = (double)clsa_op_rows(step, op), k = (double)op->topk;
+    const double n = (double)clsa_op_keys_total(step, op) / fmax(1, rows);
+    if (k >= n)
+        return rows * n;
+    if (n >= TOPK_SAMPLES_FROM && k <= n / 8)
+        return rows * (k + 4 * sqrt(k * n / TOPK_BUFFER) + TOPK_BUFFER);
+    return rows * fmin(n, 2 * k + TOPK_BUFFER);
+}
+
+static bool is_attention(const struct clsa_op *op)
+{
+    return op->kind == CLSA_OP_ATTN_WINDOW || op->kind == CLSA_OP_ATTN_DENSE ||
+           op->kind == CLSA_OP_ATTN_SPARSE;
+}
+
+/* Bytes from one row's start that lie together: all heads where they follow each other. */
+static double run_bytes(const struct clsa_op *op, const struct clsa_operand *o)
+{
+    const double heads = o->head_stride && op->kv_heads ? op->kv_heads : 1;
+    return o->head_stride == o->row_bytes ? heads * (double)o->row_bytes : (double)o->row_bytes;
+}
+
+/* V lies behind K in the same row. */
+static bool behind(const struct clsa_op *op, const struct clsa_operand *k,
+                   const struct clsa_operand *v)
+{
+    return k->tensor == v->tensor && k->axis == v->axis && k->row_stride == v->row_stride &&
+           v->offset == k->offset + (uint64_t)run_bytes(op, k);
 }
 
 void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
@@ -33,20 +137,32 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     memset(out, 0, sizeof *out);
     if (clsa_impl_get(impl, op, CLSA_IMPL_LAUNCH) == CLSA_LAUNCH_FUSED || op->m == 0)
         return;
-    const double tile = clsa_impl_get(impl, op, CLSA_IMPL_TILE_N);
     const double passes = fmax(1, clsa_impl_get(impl, op, CLSA_IMPL_PASSES));
-    out->parts = parts_of(step, op, tile);
+    out->parts = parts_of(step, op);
     if (clsa_impl_get(impl, op, CLSA_IMPL_METHOD) == CLSA_METHOD_BF16 && machine->matrix_bf16 > 0 &&
         op->weight_dtype == CLSA_BF16)
         out->matrix_flops = (double)op->flops;
-    else
+    else if (op->kind != CLSA_OP_TOPK)
         out->vector_flops = (double)op->flops * passes;
+    out->cycles = elements_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_ELEMENT_CYCLES);
     out->vector_efficiency = clsa_impl_get(impl, op, CLSA_IMPL_VECTOR_EFFICIENCY);
     out->matrix_efficiency = clsa_impl_get(impl, op, CLSA_IMPL_TENSOR_EFFICIENCY);
     out->memory_efficiency = clsa_impl_get(impl, op, CLSA_IMPL_MEMORY_EFFICIENCY);
     out->inflight_lines = clsa_impl_get(impl, op, CLSA_IMPL_INFLIGHT) / machine->l2_line;
     out->overlap = clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
+    out->row_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
+    if (op->kind == CLSA_OP_TOPK)
+        out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
+    if (is_attention(op) && alone(step, op)) {
+        const double rows = (double)clsa_op_rows(step, op);
+        const double joins = out->parts * (double)op->heads *
+                             clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
+        if (rows > 1)
+            out->cycles += joins;
+        else
+            out->tail_cycles = joins;
+    }
     for (uint32_t i = 0; i < op->n_operands; i++) {
         const struct clsa_operand *o = &op->operands[i];
         const double heads = o->head_stride && op->kv_heads ? op->kv_heads : 1;
@@ -58,8 +174,14 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         if (op->kind == CLSA_OP_TOPK && !s->write)
             s->again_bytes = s->bytes * (passes - 1);
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {
-            s->row_bytes = (double)o->row_bytes;
+            s->row_bytes = run_bytes(op, o);
             s->pool_bytes = (double)step->tensors[o->tensor].bytes;
+            if (i > 0 && behind(op, &op->operands[i - 1], o)) {
+                /* one row of K and V, met once */
+                s[-1].bytes += s->bytes;
+                s[-1].row_bytes += s->row_bytes;
+                s->bytes = 0;
+            }
         }
     }
 }

@@ -7,17 +7,23 @@
 #include "hwmodels/implementation.h"
 #include "sim/base/op.h"
 
-/* Fills a call from an op; distances of its streams stay INFINITY for the caller to set. `parts` is
- * 0 when the implementation folds the op into its neighbour (launch fused).
+/* Fills a call from an op; distances of its streams stay INFINITY for the caller to set. `parts` is 0
+ * when the implementation folds the op into its neighbour (launch fused). Units of work are those of
+ * kernels/parallel.h; K and V rows that lie side by side are one random row (the V stream then has no
+ * bytes of its own).
  *   vector_efficiency  part of the vector rate of the op's inner loop
  *   tensor_efficiency  the same of the bf16 rate, which products of bf16 weights use when the
  *                      implementation's method is `bf16` and the machine has such units
+ *   element_cycles     cycles a product's output, a (query head, key) pair of attention, a score, or a
+ *                      value of a row, beside its flops
  *   memory_efficiency  part of streaming rates
  *   inflight           bytes of random rows that a core keeps outstanding; 0: what the core can
  *   overlap            part of the shorter of memory and arithmetic that hides
- *   tile_n             columns of a unit of work (products), keys of a unit (index scores)
  *   passes             times over the data (top-k)
- *   prologue           cycles of each thread before its first work */
+ *   pass_cycles        cycles a candidate of top-k, all rounds of narrowing down together
+ *   step_cycles        cycles of the loop around a random row
+ *   combine_step       cycles to join one head of one split of decode attention
+ *   prologue           cycles of a call before its first work */
 void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
                   const struct clsa_machine *machine, const struct clsa_implementation *impl,
                   struct clsa_cpu_call *out);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hwmodels/cpu.h"
 #include "hwmodels/gpu.h"
 #include "hwmodels/implementation.h"
 #include "hwmodels/machine.h"
@@ -441,77 +440,6 @@ START_TEST(gpu_row_efficiency_and_kept)
 }
 END_TEST
 
-/* ---- the CPU core on the toy CPU: 4 cores at 1 GHz ---- */
-
-static struct clsa_cpu_call cpu_stream(double bytes, double distance)
-{
-    struct clsa_cpu_call call = {.parts = 64, .n_streams = 1};
-    call.streams[0] = (struct clsa_cpu_stream){.bytes = bytes, .distance = distance};
-    return call;
-}
-
-START_TEST(cpu_streams_run_at_the_level_that_answers)
-{
-    struct clsa_machine m = toy("toy-cpu");
-    struct clsa_cpu_time t;
-    struct clsa_cpu_call call = cpu_stream(1e9, INFINITY);
-    clsa_cpu_call_time(&m, &call, 1, &t);
-    NEAR(t.seconds, 0.1); /* 10 GB/s a core */
-    clsa_cpu_call_time(&m, &call, 4, &t);
-    NEAR(t.seconds, 0.05 + 1e-6); /* 20 GB/s for all, and a fork */
-    NEAR(t.dram_bytes, 1e9);
-    call = cpu_stream(64e3, 64e3); /* in one core's 128 KiB of L2: 32 B a cycle */
-    clsa_cpu_call_time(&m, &call, 1, &t);
-    NEAR(t.seconds, 2e-6);
-    NEAR(t.dram_bytes + 1, 1);
-    call = cpu_stream(400e3, 400e3); /* in 1 MiB of L3: 16 B a cycle */
-    clsa_cpu_call_time(&m, &call, 1, &t);
-    NEAR(t.seconds, 25e-6);
-    clsa_cpu_call_time(&m, &call, 8, &t); /* there are but four cores, whose L2s hold it */
-    NEAR(t.seconds, 3.125e-6 + 1e-6);
-    clsa_machine_destroy(&m);
-}
-END_TEST
-
-START_TEST(cpu_random_rows_wait_for_lines_and_walks)
-{
-    struct clsa_machine m = toy("toy-cpu");
-    struct clsa_cpu_time t;
-    struct clsa_cpu_call call = cpu_stream(640e3, INFINITY);
-    call.streams[0].row_bytes = 640; /* ten lines, ten at once: one latency a row */
-    call.streams[0].pool_bytes = 64 * 4096;
-    clsa_cpu_call_time(&m, &call, 1, &t);
-    NEAR(t.seconds, 1000 * 100e-9);
-    call.streams[0].pool_bytes = 128 * 4096; /* twice the TLB's reach: a walk every other row */
-    clsa_cpu_call_time(&m, &call, 1, &t);
-    NEAR(t.seconds, 1000 * (100e-9 + 25e-9));
-    call.inflight_lines = 5;
-    clsa_cpu_call_time(&m, &call, 1, &t);
-    NEAR(t.seconds, 1000 * (200e-9 + 25e-9));
-    clsa_machine_destroy(&m);
-}
-END_TEST
-
-START_TEST(cpu_arithmetic_and_uneven_parts)
-{
-    struct clsa_machine m = toy("toy-cpu");
-    struct clsa_cpu_time t;
-    struct clsa_cpu_call call = {.parts = 1, .vector_flops = 1e6};
-    clsa_cpu_call_time(&m, &call, 4, &t);
-    NEAR(t.seconds, 1e6 / 10e9); /* one part runs on one core */
-    call.parts = 4;
-    clsa_cpu_call_time(&m, &call, 4, &t);
-    NEAR(t.seconds, 1e6 / 40e9 + 1e-6);
-    call.parts = 5; /* one core has two of five parts */
-    clsa_cpu_call_time(&m, &call, 4, &t);
-    NEAR(t.seconds, 2.0 / 5 * 1e6 / 10e9 + 1e-6);
-    call = (struct clsa_cpu_call){.parts = 4, .matrix_flops = 1e6, .matrix_efficiency = 0.5};
-    clsa_cpu_call_time(&m, &call, 4, &t);
-    NEAR(t.seconds, 1e6 / 40e9 + 1e-6);
-    clsa_machine_destroy(&m);
-}
-END_TEST
-
 static Suite *suite(void)
 {
     Suite *s = suite_create("hwmodels");
@@ -538,11 +466,6 @@ static Suite *suite(void)
     tcase_add_test(c, gpu_arithmetic_goes_in_waves);
     tcase_add_test(c, gpu_more_work_never_takes_less);
     tcase_add_test(c, gpu_row_efficiency_and_kept);
-    suite_add_tcase(s, c);
-    c = tcase_create("cpu");
-    tcase_add_test(c, cpu_streams_run_at_the_level_that_answers);
-    tcase_add_test(c, cpu_random_rows_wait_for_lines_and_walks);
-    tcase_add_test(c, cpu_arithmetic_and_uneven_parts);
     suite_add_tcase(s, c);
     return s;
 }
