@@ -79,5 +79,9 @@ EXTRA_DIST += hwmodels/measured/README.md \
   hwmodels/measured/h100_own_step_ops.csv \
   hwmodels/measured/h100_own_steps.csv \
   hwmodels/measured/h100_sparse_attention.csv \
-  hwmodels/measured/h100_topk.csv
+  hwmodels/measured/h100_topk.csv \
+  hwmodels/measured/xeon16_cpu_figures.csv \
+  hwmodels/measured/xeon16_cpu_host.csv \
+  hwmodels/measured/xeon16_cpu_ops.csv \
+  hwmodels/measured/xeon16_cpu_steps.csv
 nobase_dist_pkgdata_DATA += hwmodels/implementations/tuned.csv
