@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,20 @@ enum { QUESTIONS = 8, QUESTION_BYTES = 12, ANSWER_AT = 7, ANSWER_BYTES = 4 };
 #define ANSWERS (QUESTIONS * ANSWER_BYTES)
 #define TEXT_STRIDE 8u
 #define SIZES_MAX 32u
+/* Each reader's engine holds a text's activations. */
+#define READERS_MAX 16
 
 struct size {
     uint64_t tokens;
     const struct clsa_safetensor *tasks, *two_hop, *texts;
+};
+
+/* What one text says about one policy. Texts are added up in order, so that sums do not depend on who
+ * read which. */
+struct tally {
+    uint32_t hop1_right, hop1_asked, hop2_right, hop2_asked;
+    double bits, mass, overlap;
+    uint64_t bits_n, mass_n, overlap_n;
 };
 
 struct eval {
@@ -31,24 +42,31 @@ struct eval {
     struct clsa_safetensors file;
     struct size sizes[SIZES_MAX];
     uint32_t n_sizes;
-
-    /* The size in progress. */
-    struct clsa_engine *engine;
-    struct clsa_eval_row *rows; /* one a policy */
+    struct clsa_eval_row *rows; /* of the size in progress, one a policy */
     size_t n_rows;
-    bool tasks;                 /* answers are being asked for, not text */
+    uint64_t done, total;       /* texts */
+};
+
+/* One reader of texts: readers work side by side, each on whole texts with an engine of its own, so that
+ * threads need not meet at every op. */
+struct reader {
+    const struct eval *v;
+    const struct size *size;
+    struct clsa_observer observer;
+    struct clsa_engine *engine;
+    struct clsa_err err;
     int32_t *ids;
     struct clsa_query *queries;
     float *logits;
-    double mass[QUESTIONS];   /* sums over layers and heads, of the run in progress */
-    uint64_t mass_terms;      /* a question */
+
+    /* The run in progress. */
+    bool tasks;                 /* answers are being asked for, not text */
+    struct tally *tally;
+    double mass[QUESTIONS];     /* sums over layers and heads */
+    uint64_t mass_terms;        /* of each of them */
     int32_t *before[QUESTIONS]; /* selection of the group before */
     uint32_t before_n[QUESTIONS];
-    double overlap;
-    uint64_t overlap_terms;
-    double *mass_sum, *overlap_sum; /* a policy */
-    uint64_t *mass_n, *overlap_n;
-    double *bits;
+    int failed;
 };
 
 /* ---- the file ---- */
@@ -126,7 +144,7 @@ static bool is_first_byte(uint32_t query)
 }
 
 struct coverage {
-    struct eval *v;
+    struct reader *reader;
     const struct clsa_exec *x;
     const struct clsa_op *op;
     bool failed[QUESTIONS];
@@ -162,229 +180,293 @@ static void cover(void *context, size_t question)
         kernels->softmax(p, (ptrdiff_t)query.keys, p, (ptrdiff_t)query.keys, 1, query.keys, 1);
         for (int32_t i = 0; i < c->x->e->counts[r]; i++)
             mass += p[index[i]];
-        c->v->mass[question] += mass;
+        c->reader->mass[question] += mass;
     }
     free(p);
 }
 
 static int op_done(void *user, const struct clsa_step *step, size_t i, uint64_t wall_ns)
 {
-    struct coverage c = {.v = user, .x = ((struct eval *)user)->engine->running,
-                         .op = &step->ops[i]};
+    struct reader *r = user;
+    struct coverage c = {.reader = r, .x = r->engine->running, .op = &step->ops[i]};
 
     (void)wall_ns;
-    if (!c.v->tasks || c.op->kind != CLSA_OP_ATTN_SPARSE)
+    if (!r->tasks || c.op->kind != CLSA_OP_ATTN_SPARSE)
         return CLSA_OK;
     clsa_par_for(QUESTIONS, cover, &c);
-    c.v->mass_terms += c.op->heads;
+    r->mass_terms += c.op->heads;
     for (size_t q = 0; q < QUESTIONS; q++)
         if (c.failed[q])
-            return clsa_fail(c.v->err, CLSA_ENOMEM, "%s: out of memory", c.v->g->name);
+            return clsa_fail(&r->err, CLSA_ENOMEM, "%s: out of memory", r->v->g->name);
     return CLSA_OK;
 }
 
 static int selection(void *user, const struct clsa_step *step, const struct clsa_index_set *set,
                      const float *scores)
 {
-    struct eval *v = user;
+    struct reader *r = user;
     const uint32_t q = set->query / ANSWER_BYTES;
     uint32_t same = 0, a = 0, b = 0;
 
     (void)step;
     (void)scores;
-    if (!v->tasks || !is_first_byte(set->query))
+    if (!r->tasks || !is_first_byte(set->query))
         return CLSA_OK;
-    while (set->set && a < set->count && b < v->before_n[q]) {
-        const uint32_t x = set->positions[a], y = (uint32_t)v->before[q][b];
+    while (set->set && a < set->count && b < r->before_n[q]) {
+        const uint32_t x = set->positions[a], y = (uint32_t)r->before[q][b];
         same += x == y;
         a += x <= y;
         b += y <= x;
     }
     if (set->set && set->count) {
-        v->overlap += (double)same / set->count;
-        v->overlap_terms++;
+        r->tally->overlap += (double)same / set->count;
+        r->tally->overlap_n++;
     }
-    v->before_n[q] = set->count;
-    memcpy(v->before[q], set->positions, set->count * sizeof *set->positions);
+    r->before_n[q] = set->count;
+    memcpy(r->before[q], set->positions, set->count * sizeof *set->positions);
     return CLSA_OK;
 }
 
-/* ---- runs ---- */
+/* ---- reading a text ---- */
 
-/* Asks the queries of a text under every policy; `text` is its row in the tensor. */
-static int ask(struct eval *v, const struct clsa_safetensor *t, uint64_t text, uint32_t n_queries,
-               void (*answer)(struct eval *v, size_t policy, uint64_t text, uint32_t n_queries))
+static void count_answers(struct reader *r, uint64_t text)
 {
-    const uint64_t tokens = t->shape[1];
-    int status;
+    const unsigned char *two_hop = r->size->two_hop->data + text * QUESTIONS;
+    const size_t vocab = r->v->g->vocab;
+
+    for (uint32_t q = 0; q < QUESTIONS; q++) {
+        bool right = true;
+        for (uint32_t at = q * ANSWER_BYTES; at < (q + 1) * ANSWER_BYTES; at++)
+            right = right && clsa_sample_greedy(r->logits + at * vocab, vocab) ==
+                                 (size_t)r->ids[r->queries[at].keys];
+        if (two_hop[q]) {
+            r->tally->hop2_asked++;
+            r->tally->hop2_right += right;
+        } else {
+            r->tally->hop1_asked++;
+            r->tally->hop1_right += right;
+        }
+        r->tally->mass += r->mass[q];
+        r->tally->mass_n += r->mass_terms;
+    }
+}
+
+static void count_bits(struct reader *r, uint32_t n_queries)
+{
+    const uint32_t vocab = r->v->g->vocab;
+
+    for (uint32_t q = 0; q < n_queries; q++) {
+        const float *logits = r->logits + (size_t)q * vocab;
+        const double most = logits[clsa_sample_greedy(logits, vocab)];
+        double sum = 0;
+        for (uint32_t i = 0; i < vocab; i++)
+            sum += exp(logits[i] - most);
+        r->tally->bits +=
+            (log(sum) + most - logits[r->ids[r->queries[q].keys]]) * 1.4426950408889634; /* log2 e */
+    }
+    r->tally->bits_n += n_queries;
+}
+
+static uint32_t stride_of(const struct eval *v)
+{
+    return v->options->text_stride ? v->options->text_stride : TEXT_STRIDE;
+}
+
+/* Where a text is asked: at its answers, or at every stride-th position. Returns how many. */
+static uint32_t place_queries(struct reader *r)
+{
+    const uint64_t tokens = r->size->tokens;
+    const uint32_t stride = stride_of(r->v);
+    uint32_t n = 0;
+
+    if (r->tasks)
+        for (; n < ANSWERS; n++)
+            /* The byte at position p is predicted at p - 1, which sees p keys. */
+            r->queries[n] = (struct clsa_query){
+                0, tokens - (uint64_t)(QUESTIONS - n / ANSWER_BYTES) * QUESTION_BYTES + ANSWER_AT +
+                       n % ANSWER_BYTES};
+    else
+        for (uint64_t keys = stride; keys < tokens; keys += stride)
+            r->queries[n++] = (struct clsa_query){0, keys};
+    return n;
+}
+
+/* Reads a text once and asks about it under every policy; tallies: one a policy. */
+static int read_text(struct reader *r, const struct clsa_safetensor *t, uint64_t text,
+                     struct tally *tallies)
+{
+    const uint64_t tokens = r->size->tokens;
+    uint32_t n;
 
     for (uint64_t i = 0; i < tokens; i++)
-        v->ids[i] = t->data[text * tokens + i];
-    clsa_engine_reset(v->engine);
-    for (size_t p = 0; p < v->n_rows; p++) {
-        const struct clsa_eval_row *row = &v->rows[p];
-        memset(v->mass, 0, sizeof v->mass);
-        v->mass_terms = v->overlap_terms = 0;
-        v->overlap = 0;
+        r->ids[i] = t->data[text * tokens + i];
+    r->tasks = t == r->size->tasks;
+    n = place_queries(r);
+    clsa_engine_reset(r->engine);
+    for (size_t p = 0; n && p < r->v->n_rows; p++) {
+        const struct clsa_eval_row *row = &r->v->rows[p];
+        int status;
+        r->tally = &tallies[p];
+        memset(r->mass, 0, sizeof r->mass);
+        r->mass_terms = 0;
         if (p == 0) {
-            status = clsa_engine_set_policy(v->engine, row->group, row->top_k, v->err);
+            status = clsa_engine_set_policy(r->engine, row->group, row->top_k, &r->err);
             if (status == CLSA_OK)
-                status = clsa_engine_prefill(v->engine, 0, 1, v->ids, tokens, v->queries,
-                                             n_queries, v->logits, v->err);
+                status = clsa_engine_prefill(r->engine, 0, 1, r->ids, tokens, r->queries, n,
+                                             r->logits, &r->err);
         } else {
-            status = clsa_engine_requery(v->engine, row->group, row->top_k, v->queries, n_queries,
-                                         v->logits, v->err);
+            status = clsa_engine_requery(r->engine, row->group, row->top_k, r->queries, n,
+                                         r->logits, &r->err);
         }
         if (status)
             return status;
-        answer(v, p, text, n_queries);
+        if (r->tasks)
+            count_answers(r, text);
+        else
+            count_bits(r, n);
     }
     return CLSA_OK;
 }
 
-static const struct size *current(const struct eval *v)
+static void reader_destroy(struct reader *r)
 {
-    return size_of((struct eval *)(uintptr_t)v, v->rows[0].tokens);
+    clsa_engine_destroy(r->engine);
+    for (size_t q = 0; q < QUESTIONS; q++)
+        free(r->before[q]);
+    free(r->ids);
+    free(r->queries);
+    free(r->logits);
 }
 
-static void count_answers(struct eval *v, size_t policy, uint64_t text, uint32_t n_queries)
+static int reader_create(const struct eval *v, const struct size *s, struct reader *r)
 {
-    struct clsa_eval_row *row = &v->rows[policy];
-    const unsigned char *two_hop = current(v)->two_hop->data + text * QUESTIONS;
-
-    (void)n_queries;
-    for (uint32_t q = 0; q < QUESTIONS; q++) {
-        bool right = true;
-        for (uint32_t i = 0; i < ANSWER_BYTES; i++) {
-            const uint32_t at = q * ANSWER_BYTES + i;
-            const size_t said =
-                clsa_sample_greedy(v->logits + (size_t)at * v->g->vocab, v->g->vocab);
-            right = right && said == (size_t)v->ids[v->queries[at].keys];
-        }
-        if (two_hop[q]) {
-            row->hop2_asked++;
-            row->hop2_right += right;
-        } else {
-            row->hop1_asked++;
-            row->hop1_right += right;
-        }
-        v->mass_sum[policy] += v->mass[q];
-        v->mass_n[policy] += v->mass_terms;
-    }
-    v->overlap_sum[policy] += v->overlap;
-    v->overlap_n[policy] += v->overlap_terms;
-}
-
-static void count_bits(struct eval *v, size_t policy, uint64_t text, uint32_t n_queries)
-{
-    (void)text;
-    for (uint32_t q = 0; q < n_queries; q++) {
-        const float *logits = v->logits + (size_t)q * v->g->vocab;
-        const double most = logits[clsa_sample_greedy(logits, v->g->vocab)];
-        double sum = 0;
-        for (uint32_t i = 0; i < v->g->vocab; i++)
-            sum += exp(logits[i] - most);
-        v->bits[policy] +=
-            (log(sum) + most - logits[v->ids[v->queries[q].keys]]) * 1.4426950408889634; /* log2 e */
-    }
-    v->rows[policy].bits_positions += n_queries;
-}
-
-static int ask_tasks(struct eval *v, const struct size *s, uint64_t text)
-{
-    for (uint32_t q = 0; q < ANSWERS; q++)
-        /* The byte at position p is predicted at p - 1, which sees p keys. */
-        v->queries[q] = (struct clsa_query){
-            0, s->tokens - (uint64_t)(QUESTIONS - q / ANSWER_BYTES) * QUESTION_BYTES + ANSWER_AT +
-                   q % ANSWER_BYTES};
-    v->tasks = true;
-    return ask(v, s->tasks, text, ANSWERS, count_answers);
-}
-
-static int ask_text(struct eval *v, const struct size *s, uint64_t text, uint32_t stride)
-{
-    uint32_t n = 0;
-
-    for (uint64_t keys = stride; keys < s->tokens; keys += stride)
-        v->queries[n++] = (struct clsa_query){0, keys};
-    v->tasks = false;
-    return n ? ask(v, s->texts, text, n, count_bits) : CLSA_OK;
-}
-
-static void finish(struct eval *v, const struct size *s)
-{
-    for (size_t p = 0; p < v->n_rows; p++) {
-        struct clsa_eval_row *row = &v->rows[p];
-        (void)s;
-        row->bits_per_byte = row->bits_positions ? v->bits[p] / (double)row->bits_positions : NAN;
-        row->mass_covered = !row->group         ? 1
-                            : v->mass_n[p]      ? v->mass_sum[p] / (double)v->mass_n[p]
-                                                : NAN;
-        row->overlap = v->overlap_n[p] ? v->overlap_sum[p] / (double)v->overlap_n[p] : NAN;
-    }
-}
-
-static int run_size(struct eval *v, const struct size *s, uint64_t *done, uint64_t total)
-{
-    const struct clsa_observer observer = {.user = v, .op_done = op_done, .selection = selection};
-    const uint32_t stride = v->options->text_stride ? v->options->text_stride : TEXT_STRIDE;
-    const uint64_t asked = s->tokens / stride > ANSWERS ? s->tokens / stride : ANSWERS;
-    const uint64_t texts = s->texts ? s->texts->shape[0] : 0;
-    const uint64_t tasks = s->tasks ? s->tasks->shape[0] : 0;
+    const uint64_t asked = s->tokens / stride_of(v) > ANSWERS ? s->tokens / stride_of(v) : ANSWERS;
     struct clsa_engine_options o;
     uint32_t most_k = 1;
-    int status = CLSA_OK;
+    bool ok;
+    int status;
 
-    for (size_t p = 0; p < v->n_rows; p++) {
-        v->rows[p].tokens = s->tokens;
+    r->v = v;
+    r->size = s;
+    r->observer = (struct clsa_observer){.user = r, .op_done = op_done, .selection = selection};
+    for (size_t p = 0; p < v->n_rows; p++)
         most_k = v->rows[p].top_k > most_k ? v->rows[p].top_k : most_k;
+    r->ids = clsa_malloc(s->tokens, sizeof *r->ids);
+    r->queries = clsa_malloc(asked, sizeof *r->queries);
+    r->logits = clsa_malloc(asked * v->g->vocab, sizeof *r->logits);
+    ok = r->ids && r->queries && r->logits;
+    for (size_t q = 0; q < QUESTIONS; q++) {
+        r->before[q] = clsa_malloc(most_k, sizeof **r->before);
+        ok = ok && r->before[q];
     }
-    v->ids = clsa_malloc(s->tokens, sizeof *v->ids);
-    v->queries = clsa_malloc(asked, sizeof *v->queries);
-    v->logits = clsa_malloc(asked * v->g->vocab, sizeof *v->logits);
-    v->mass_sum = clsa_calloc(v->n_rows, sizeof *v->mass_sum);
-    v->overlap_sum = clsa_calloc(v->n_rows, sizeof *v->overlap_sum);
-    v->bits = clsa_calloc(v->n_rows, sizeof *v->bits);
-    v->mass_n = clsa_calloc(v->n_rows, sizeof *v->mass_n);
-    v->overlap_n = clsa_calloc(v->n_rows, sizeof *v->overlap_n);
-    if (!v->ids || !v->queries || !v->logits || !v->mass_sum || !v->overlap_sum || !v->bits ||
-        !v->mass_n || !v->overlap_n)
-        status = clsa_fail(v->err, CLSA_ENOMEM, "%s: out of memory", v->file.path);
-    for (size_t q = 0; q < QUESTIONS && status == CLSA_OK; q++) {
-        v->before[q] = clsa_malloc(most_k, sizeof **v->before);
-        if (!v->before[q])
-            status = clsa_fail(v->err, CLSA_ENOMEM, "%s: out of memory", v->file.path);
-    }
+    if (!ok)
+        return clsa_fail(&r->err, CLSA_ENOMEM, "%s: out of memory", v->file.path);
     clsa_engine_defaults(v->g, s->tokens, &o);
     o.kernels = v->options->kernels;
     o.hooks = v->options->hooks;
     o.chunk = s->tokens;
     o.group = v->rows[0].group;
-    o.observer = &observer;
-    if (status == CLSA_OK)
-        status = clsa_engine_create(v->model, &o, &v->engine, v->err);
-    for (uint64_t t = 0; status == CLSA_OK && t < tasks + texts; t++) {
-        status = t < tasks ? ask_tasks(v, s, t) : ask_text(v, s, t - tasks, stride);
-        ++*done;
-        if (v->options->progress)
-            v->options->progress(v->options->user, *done, total);
+    o.observer = &r->observer;
+    status = clsa_engine_create(v->model, &o, &r->engine, &r->err);
+    /* Weights are bound by one thread, so all of them are now. */
+    for (size_t p = 0; status == CLSA_OK && p < v->n_rows; p++)
+        status = clsa_engine_set_policy(r->engine, v->rows[p].group, v->rows[p].top_k, &r->err);
+    return status;
+}
+
+/* ---- all texts of a size ---- */
+
+static void add_up(struct eval *v, const struct tally *tallies, uint64_t texts)
+{
+    for (size_t p = 0; p < v->n_rows; p++) {
+        struct clsa_eval_row *row = &v->rows[p];
+        struct tally sum = {0};
+        for (uint64_t t = 0; t < texts; t++) {
+            const struct tally *one = &tallies[t * v->n_rows + p];
+            row->hop1_right += one->hop1_right;
+            row->hop1_asked += one->hop1_asked;
+            row->hop2_right += one->hop2_right;
+            row->hop2_asked += one->hop2_asked;
+            sum.bits += one->bits;
+            sum.bits_n += one->bits_n;
+            sum.mass += one->mass;
+            sum.mass_n += one->mass_n;
+            sum.overlap += one->overlap;
+            sum.overlap_n += one->overlap_n;
+        }
+        row->bits_positions = sum.bits_n;
+        row->bits_per_byte = sum.bits_n ? sum.bits / (double)sum.bits_n : NAN;
+        row->mass_covered = !row->group  ? 1
+                            : sum.mass_n ? sum.mass / (double)sum.mass_n
+                                         : NAN;
+        row->overlap = sum.overlap_n ? sum.overlap / (double)sum.overlap_n : NAN;
     }
-    if (status == CLSA_OK)
-        finish(v, s);
-    clsa_engine_destroy(v->engine);
-    v->engine = NULL;
-    for (size_t q = 0; q < QUESTIONS; q++) {
-        free(v->before[q]);
-        v->before[q] = NULL;
+}
+
+static void one_more(struct eval *v)
+{
+    v->done++;
+    if (v->options->progress)
+        v->options->progress(v->options->user, v->done, v->total);
+}
+
+/* Readers side by side. Returns the status of the first text, in order, that failed. */
+static int read_all(struct eval *v, const struct size *s, struct reader *readers, int n_readers,
+                    struct tally *tallies, uint64_t tasks, uint64_t texts)
+{
+    uint64_t failed = UINT64_MAX;
+    int status = CLSA_OK;
+
+#pragma omp parallel for num_threads(n_readers) schedule(dynamic, 1)
+    for (uint64_t t = 0; t < tasks + texts; t++) {
+        struct reader *r = &readers[omp_get_thread_num()];
+        const int result =
+            r->failed ? r->failed
+                      : read_text(r, t < tasks ? s->tasks : s->texts, t < tasks ? t : t - tasks,
+                                  tallies + t * v->n_rows);
+#pragma omp critical(clsa_eval)
+        {
+            if (result && !r->failed && t < failed) {
+                failed = t;
+                status = result;
+                if (v->err)
+                    *v->err = r->err;
+            }
+            r->failed = result;
+            one_more(v);
+        }
     }
-    free(v->ids);
-    free(v->queries);
-    free(v->logits);
-    free(v->mass_sum);
-    free(v->overlap_sum);
-    free(v->bits);
-    free(v->mass_n);
-    free(v->overlap_n);
+    return status;
+}
+
+static int run_size(struct eval *v, const struct size *s)
+{
+    const uint64_t texts = s->texts ? s->texts->shape[0] : 0;
+    const uint64_t tasks = s->tasks ? s->tasks->shape[0] : 0, all = tasks + texts;
+    int wanted = v->options->hooks ? 1 : omp_get_max_threads(), n = 0, status = CLSA_OK;
+    struct tally *tallies = clsa_calloc(all * v->n_rows, sizeof *tallies);
+    struct reader *readers;
+
+    wanted = wanted < READERS_MAX ? wanted : READERS_MAX;
+    wanted = (uint64_t)wanted < all ? wanted : (int)all;
+    readers = clsa_calloc((size_t)wanted + 1, sizeof *readers);
+    if (!tallies || !readers)
+        status = clsa_fail(v->err, CLSA_ENOMEM, "%s: out of memory", v->file.path);
+    for (size_t p = 0; p < v->n_rows; p++)
+        v->rows[p].tokens = s->tokens;
+    for (; status == CLSA_OK && n < wanted; n++) {
+        status = reader_create(v, s, &readers[n]);
+        if (status && v->err)
+            *v->err = readers[n].err;
+    }
+    if (status == CLSA_OK && all)
+        status = read_all(v, s, readers, n, tallies, tasks, texts);
+    if (status == CLSA_OK)
+        add_up(v, tallies, all);
+    for (int i = 0; i < n; i++)
+        reader_destroy(&readers[i]);
+    free(readers);
+    free(tallies);
     return status;
 }
 
@@ -409,7 +491,6 @@ int clsa_eval(struct clsa_model *model, const char *tasks, const struct clsa_eva
 {
     struct eval *v = clsa_calloc(1, sizeof *v);
     struct clsa_eval_row *all = NULL;
-    uint64_t done = 0, total = 0;
     int status;
 
     if (!v)
@@ -433,12 +514,12 @@ int clsa_eval(struct clsa_model *model, const char *tasks, const struct clsa_eva
     }
     for (uint32_t i = 0; status == CLSA_OK && i < v->n_sizes; i++) {
         const struct size *s = &v->sizes[i];
-        total += (s->tasks ? s->tasks->shape[0] : 0) + (s->texts ? s->texts->shape[0] : 0);
+        v->total += (s->tasks ? s->tasks->shape[0] : 0) + (s->texts ? s->texts->shape[0] : 0);
     }
     for (uint32_t i = 0; status == CLSA_OK && i < v->n_sizes; i++) {
         v->rows = all + i * v->n_rows;
         policies(options, v->rows);
-        status = run_size(v, &v->sizes[i], &done, total);
+        status = run_size(v, &v->sizes[i]);
     }
     if (status == CLSA_OK) {
         *rows = all;

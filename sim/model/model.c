@@ -180,7 +180,6 @@ int clsa_model_bind(struct clsa_model *m, const struct clsa_step *step, const vo
                     struct clsa_err *err)
 {
     const uint64_t available = clsa_memory_available_bytes();
-    struct bound *bound;
     uint64_t missing = 0;
     size_t n = 0;
 
@@ -193,10 +192,12 @@ int clsa_model_bind(struct clsa_model *m, const struct clsa_step *step, const vo
         return clsa_fail(err, CLSA_ELIMIT,
                          "%s: the weights take %" PRIu64 " bytes, %" PRIu64 " are available",
                          m->g.name, missing, available);
-    bound = clsa_realloc(m->bound, m->n_bound + n + 1, sizeof *bound);
-    if (!bound)
-        return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", m->g.name);
-    m->bound = bound;
+    if (n) {
+        struct bound *bound = clsa_realloc(m->bound, m->n_bound + n, sizeof *bound);
+        if (!bound)
+            return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", m->g.name);
+        m->bound = bound;
+    }
     for (uint32_t i = 0; i < step->n_tensors; i++) {
         const struct clsa_tensor *t = &step->tensors[i];
         void *data;

@@ -24,7 +24,7 @@ const struct clsa_geometry *clsa_model_geometry(const struct clsa_model *model);
 /* Finds the data of each weight tensor of a step: pointers[t] for tensors of kind WEIGHT (the others
  * are left alone), rows as the plan says, 64-byte aligned, owned by the model and alive as long as it
  * is. Parts of fused tensors (q, k, v; gate, up; the index keys of all groups) are joined when first
- * asked for. Not safe to call from two threads on one model.
+ * asked for. Threads may call it side by side on one model once all that they ask for has been bound.
  * Returns 0, CLSA_ENOTFOUND (a missing tensor, named), CLSA_EFORMAT (a wrong dtype or shape, named),
  * CLSA_ELIMIT (more than the memory available) or CLSA_ENOMEM. */
 int clsa_model_bind(struct clsa_model *model, const struct clsa_step *step, const void **pointers,
