@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Memory from 8 MiB on is aligned for and asked in huge pages: rows gathered at random from it then stay
- * within reach of the TLB. */
+/* Memory from 2 MiB on is aligned for and asked in huge pages: rows gathered at random from it then stay
+ * within reach of the TLB, and streams lose nothing at page ends. */
 #define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_FROM ((size_t)8 << 20)
+#define HUGE_FROM HUGE_PAGE
 
 bool clsa_mul_size(size_t a, size_t b, size_t *out)
 {
