@@ -513,6 +513,8 @@ static void measure_caches(struct bench *b)
 static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
 {
     static const uint64_t rows[] = {64, 128, 256, 512, 1024, 2048, 4096};
+    /* Streams want a footprint beyond every cache, or the largest that there may be. */
+    const bool large = bytes >= 256u << 20 || bytes * 8 > b->memory_bytes;
     struct area a;
     if (!area_open(b, bytes, page, &a))
         return;
@@ -520,10 +522,10 @@ static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !b->status; i++)
         for (int fetch = 0; fetch < 2 && !b->status; fetch++) {
             measure_gather(b, &a, rows[i], 1, fetch);
-            if (b->threads > 1 && i % 2 == 0 && bytes >= 256u << 20 && !b->status)
+            if (b->threads > 1 && i % 2 == 0 && large && !b->status)
                 measure_gather(b, &a, rows[i], b->threads, fetch);
         }
-    if (!b->status && bytes >= 256u << 20) {
+    if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
         measure_read(b, &a, bytes, 1);
         if (b->threads > 1 && !b->status)
