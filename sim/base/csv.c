@@ -117,9 +117,11 @@ static int feed(struct reading *r, struct csv_parser *parser, const char *text, 
     size_t line = 1, at = 0;
     while (at < bytes && r->status == CLSA_OK) {
         size_t end = at, newlines = 0;
-        bool quoted = false;
+        const bool comment = text[at] == '#';
+        bool quoted = false, blank = true;
         while (end < bytes && (quoted || text[end] != '\n')) {
-            quoted ^= text[end] == '"';
+            quoted ^= text[end] == '"' && !comment;
+            blank &= text[end] == ' ' || text[end] == '\t' || text[end] == '\r';
             newlines += text[end] == '\n';
             end++;
         }
@@ -128,8 +130,7 @@ static int feed(struct reading *r, struct csv_parser *parser, const char *text, 
                              line);
         end += end < bytes;
         r->line = line;
-        const size_t blank = strspn(text + at, " \t\r");
-        if (text[at] != '#' && at + blank < end && text[at + blank] != '\n' &&
+        if (!comment && !blank &&
             csv_parse(parser, text + at, end - at, on_cell, on_record, r) != end - at &&
             r->status == CLSA_OK)
             return clsa_fail(r->err, csv_error(parser) == CSV_ENOMEM ? CLSA_ENOMEM : CLSA_EFORMAT,

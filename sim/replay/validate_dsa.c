@@ -18,14 +18,15 @@ static int dsa_layer(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint
                   {"zai-org/GLM-5.2-FP8", "glm-5.2"}};
     const char *kind = clsa_case_word(csv, row, "layer_kind"), *published = clsa_case_word(csv, row, "model");
     const char *ours = published, *gemms = clsa_case_word(csv, row, "gemm_dtype");
-    uint64_t heads;
+    uint64_t heads, rows;
     unsigned kv_dtype;
     struct clsa_geometry g;
     char *config = NULL, *weights = NULL;
     int status = clsa_case_cell(csv, row, "num_heads", true, 1, 1, &heads, err);
     if (!status)
         status = clsa_case_dtype(csv, row, "kv_dtype", CLSA_BF16, &kv_dtype, err);
-    if (!status && (!seqs || !fresh || seqs > CLSA_CASE_QUERIES_MOST || heads > 1024))
+    if (!status && (!clsa_mul_u64(seqs, fresh, &rows) || !rows || rows > CLSA_CASE_QUERIES_MOST ||
+                    heads > 1024))
         status = clsa_fail(err, CLSA_ERANGE, "%s:%zu: batch, tokens or heads out of range", csv->path,
                            csv->lines[row]);
     if (!status && strcmp(kind, "full") != 0 && strcmp(kind, "shared") != 0)

@@ -63,7 +63,7 @@ static int one_op(const struct clsa_csv *csv, size_t row, uint64_t seqs, uint64_
 {
     uint64_t rows;
     if (seqs == 0 || fresh == 0 || seqs > UINT32_MAX || !clsa_mul_u64(seqs, fresh, &rows) ||
-        rows > SIZE_MOST)
+        rows > CLSA_CASE_QUERIES_MOST)
         return clsa_fail(err, CLSA_ERANGE, "%s:%zu: batch or tokens out of range", csv->path,
                          csv->lines[row]);
     struct clsa_case *s = clsa_calloc(1, sizeof *s);

@@ -5,13 +5,14 @@
 #include "sim/model/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 
+static volatile unsigned sum; /* what was read, so that it is read */
+
 const unsigned long clsa_fuzz_runs = 6000;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct clsa_safetensors file;
     struct clsa_err err;
-    volatile unsigned sum = 0;
     if (clsa_safetensors_open(clsa_fuzz_file(".safetensors", data, bytes), &file, &err) != 0)
         return 0;
     for (size_t i = 0; i < file.count; i++) {

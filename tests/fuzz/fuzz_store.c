@@ -8,6 +8,8 @@
 #include "sim/store/store.h"
 #include "tests/fuzz/fuzz.h"
 
+static volatile double sum; /* what was read, so that it is read */
+
 const unsigned long clsa_fuzz_runs = 100;
 
 static const struct clsa_run_row a_run = {.guid = "00000000-0000-4000-8000-000000000001",
@@ -21,7 +23,6 @@ static void ask(struct clsa_reader *reader, const char *text)
 {
     struct clsa_cursor *cursor = NULL;
     struct clsa_err err;
-    volatile double sum = 0;
     unsigned rows = 0;
     if (clsa_query_open(reader, text, &cursor, &err) != 0)
         return;

@@ -3,7 +3,7 @@ fuzz_programs = tests/fuzz/fuzz_trace tests/fuzz/fuzz_import tests/fuzz/fuzz_saf
   tests/fuzz/fuzz_config tests/fuzz/fuzz_sheet tests/fuzz/fuzz_table tests/fuzz/fuzz_store
 check_PROGRAMS += $(fuzz_programs)
 TESTS += $(fuzz_programs)
-EXTRA_DIST += tests/fuzz/run.sh
+EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/found
 
 fuzz_model_libs = libclsa_replay.a libclsa_routing.a libclsa_model.a libclsa_kernels.a \
   $(CLSA_KERNEL_ARCHIVES) libclsa_traces.a libclsa_hwmodels.a libclsa_base.a \

@@ -16,7 +16,7 @@ export ASAN_OPTIONS=allocator_may_return_null=1
 bad=0
 for target; do
     make -s "tests/fuzz/fuzz_$target"
-    objects=$(ls tests/fuzz/fuzz_"$target".o tests/fuzz/fuzz_file.o tests/unit/mock_step.o 2>/dev/null)
+    objects=$(ls tests/fuzz/fuzz_"$target".o tests/fuzz/fuzz_file.o tests/unit/mock_step.o 2>/dev/null || :)
     clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -fopenmp \
         -o "fuzz_$target" $objects \
         libclsa_reports.a libclsa_store.a libclsa_replay.a libclsa_routing.a libclsa_model.a \

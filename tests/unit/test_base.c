@@ -62,7 +62,7 @@ END_TEST
 
 START_TEST(csv_keeps_lines_and_quotes)
 {
-    static const char text[] = "# a table\na,b\n1,\"x,\n\"\"y\"\"\"\n\n# note\n3,\n";
+    static const char text[] = "# a 5\" table\na,b\n1,\"x,\n\"\"y\"\"\"\n\n# note\n3,\n";
     struct clsa_csv csv;
     ck_assert_int_eq(clsa_csv_parse("t", text, sizeof text - 1, &csv, NULL), 0);
     ck_assert_uint_eq(csv.columns, 2);
