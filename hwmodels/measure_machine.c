@@ -255,21 +255,25 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     for (size_t i = 0; i < set->n_rows; i++)
         if (set->rows[i].threads > threads)
             threads = set->rows[i].threads;
-    const struct clsa_measured *clock = need(&w, "clock", threads, 0, 0, 0);
+    /* Another guest on the core makes a clock look slow, nothing makes it look fast. */
+    struct clsa_measured clock = *need(&w, "clock", threads, 0, 0, 0);
+    struct clsa_measured clock_one = *need(&w, "clock", 1, 0, 0, 0);
+    clock.value = clock.fastest;
+    clock_one.value = clock_one.fastest;
     const struct clsa_measured *bf16 = clsa_measured_find(set, "dot_bf16", threads, 0, 0, 0);
     fputs("parameter,value,unit,source\n", out);
     put(&w, "kind", "cpu", "-", "-");
     put(&w, "title", name, "-", "named by its user");
     put_number(&w, "core.count", threads, "-", "operating system");
-    put_measured(&w, "core.clock", clock, 1, "GHz");
-    put_measured(&w, "core.clock_one", need(&w, "clock", 1, 0, 0, 0), 1, "GHz");
+    put_measured(&w, "core.clock", &clock, 1, "GHz");
+    put_measured(&w, "core.clock_one", &clock_one, 1, "GHz");
     put_measured(&w, "vector.fp32", need(&w, "fma_f32", threads, 0, 0, 0), 1, "GFLOP/s");
     if (bf16)
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");
     put_measured(&w, "fork_join.one", need(&w, "fork_join", 1, 0, 0, 0), 1, "us");
     put_measured(&w, "call.cost", need(&w, "call", 1, 0, 0, 0), 1, "ns");
-    put_caches(&w, clock->value);
+    put_caches(&w, clock.value);
     put_memory(&w, threads);
     if (w.status == CLSA_OK && ferror(out))
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);
