@@ -9,8 +9,8 @@
 #include "sim/base/alloc.h"
 #include "sim/base/status.h"
 
-/* A block of W of 96 rows of 7680 values is 3 MB in float32: some of L3, most of the time L2. 512 rows
- * of X amortise its conversion. */
+/* A block of W of 96 rows of 7680 values is 3 MB in float32: some of L3, most of the time L2. 512
+ * rows of X amortise its conversion. */
 enum { N_BLOCK = 96, M_BLOCK = 512 };
 
 struct product {

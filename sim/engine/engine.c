@@ -168,8 +168,8 @@ static int bind(struct clsa_engine *e, struct clsa_err *err)
 
 /* ---- steps ---- */
 
-/* Finds the memory of every tensor of the step. The first tensors, weights and caches, are the same in
- * every plan of a policy. */
+/* Finds the memory of every tensor of the step. The first tensors, weights and caches, are the same
+ * in every plan of a policy. */
 static int locate(struct clsa_engine *e, const struct clsa_step *step, void **tensors,
                   struct clsa_err *err)
 {

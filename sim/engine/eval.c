@@ -18,6 +18,7 @@ enum { QUESTIONS = 8, QUESTION_BYTES = 12, ANSWER_AT = 7, ANSWER_BYTES = 4 };
 #define ANSWERS (QUESTIONS * ANSWER_BYTES)
 #define TEXT_STRIDE 8u
 #define SIZES_MAX 32u
+#define LOG2_E 1.4426950408889634
 /* Each reader's engine holds a text's activations. */
 #define READERS_MAX 16
 
@@ -26,8 +27,8 @@ struct size {
     const struct clsa_safetensor *tasks, *two_hop, *texts;
 };
 
-/* What one text says about one policy. Texts are added up in order, so that sums do not depend on who
- * read which. */
+/* What one text says about one policy. Texts are added up in order, so that sums do not depend on
+ * who read which. */
 struct tally {
     uint32_t hop1_right, hop1_asked, hop2_right, hop2_asked;
     double bits, mass, overlap;
@@ -47,8 +48,8 @@ struct eval {
     uint64_t done, total;       /* texts */
 };
 
-/* One reader of texts: readers work side by side, each on whole texts with an engine of its own, so that
- * threads need not meet at every op. */
+/* One reader of texts: readers work side by side, each on whole texts with an engine of its own, so
+ * that threads need not meet at every op. */
 struct reader {
     const struct eval *v;
     const struct size *size;
@@ -262,7 +263,7 @@ static void count_bits(struct reader *r, uint32_t n_queries)
         for (uint32_t i = 0; i < vocab; i++)
             sum += exp(logits[i] - most);
         r->tally->bits +=
-            (log(sum) + most - logits[r->ids[r->queries[q].keys]]) * 1.4426950408889634; /* log2 e */
+            (log(sum) + most - logits[r->ids[r->queries[q].keys]]) * LOG2_E;
     }
     r->tally->bits_n += n_queries;
 }
@@ -411,7 +412,8 @@ static void one_more(struct eval *v)
 }
 
 /* Readers side by side. Returns the status of the first text, in order, that failed. */
-static int read_all(struct eval *v, const struct size *s, struct reader *readers, int n_readers,
+static int read_all(struct eval *v, const struct size *s, struct reader *readers,
+                    __attribute__((unused)) int n_readers, /* without OpenMP */
                     struct tally *tallies, uint64_t tasks, uint64_t texts)
 {
     uint64_t failed = UINT64_MAX;

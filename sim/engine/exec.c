@@ -10,8 +10,8 @@
 #include "sim/engine/blas.h"
 #include "sim/model/plan.h"
 
-/* Rows of X from which options.blas sends a product to the BLAS: below, W streams from memory once and
- * its conversion to float32 would cost more than it saves. */
+/* Rows of X from which options.blas sends a product to the BLAS: below, W streams from memory once
+ * and its conversion to float32 would cost more than it saves. */
 #define BLAS_ROWS 32u
 /* Queries of one sequence from which their index scores are one matrix product. */
 #define SCORE_ROWS 8u
@@ -255,7 +255,7 @@ static void store(const struct clsa_exec *x, char *to, ptrdiff_t stride, unsigne
         x->e->kernels->from_f32(to, stride, clsa_engine_dtype(dtype), from, ld, count, n);
 }
 
-/* Rows of one sequence that a chunk's window attention sees: the tail of the ring, then the chunk. */
+/* Rows that a chunk's window attention sees: this tail of the ring, then the chunk. */
 static uint64_t tail_rows(const struct clsa_exec *x, uint32_t seq)
 {
     const uint64_t past = x->step->past[seq], most = x->e->g->window - 1;
@@ -463,7 +463,7 @@ static void scale_rows(void *context, size_t first, size_t count)
             s->m.data[(ptrdiff_t)r * s->m.ld + (ptrdiff_t)i] *= s->factor;
 }
 
-/* Many queries of one sequence: scores = iq keys^T, scaled. Entries beyond a query's keys mean nothing. */
+/* Queries of one sequence: scores = iq keys^T, scaled. Beyond a query's keys they mean nothing. */
 static int score_run(struct clsa_exec *x, const struct clsa_op *op, uint32_t r, uint32_t n,
                      float scale)
 {

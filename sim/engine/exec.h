@@ -13,8 +13,8 @@ struct clsa_engine {
     struct clsa_engine_options options; /* group and top_k as they are now */
     uint64_t *past;                     /* n_seqs lengths */
 
-    /* Memory of tensors: weights belong to the model; caches are allocated one by one; activations of
-     * a step lie in one block in the plan's order. */
+    /* Memory of tensors: weights belong to the model; caches are allocated one by one; activations
+     * of a step lie in one block in the plan's order. */
     const void **weights; /* by tensor index, for plans of the policy `bound_group` */
     uint32_t bound_group, n_bound;
     struct {
@@ -25,8 +25,8 @@ struct clsa_engine {
     char *block;
     uint64_t block_bytes;
 
-    /* A prefill chunk may be longer than a ring: its attention reads the ring's tail and the chunk's
-     * own rows side by side here. */
+    /* A prefill chunk may be longer than a ring: its attention reads the ring's tail and the
+     * chunk's own rows side by side here. */
     char *recent;
     uint64_t recent_bytes;
 
@@ -52,8 +52,8 @@ struct clsa_exec {
 /* Executes op `i`. Returns 0, CLSA_ENOMEM, or what an observer returned. */
 int clsa_exec_op(struct clsa_exec *x, size_t i);
 
-/* K and V as the attention op reads them for a sequence of the step, and how many rows lie there: all
- * tokens, what a ring holds (in some order), or the tail of a ring and the chunk behind it. */
+/* K and V as the attention op reads them for a sequence of the step, and how many rows lie there:
+ * all tokens, what a ring holds (in some order), or the tail of a ring and the chunk behind it. */
 struct clsa_attn clsa_exec_attn(const struct clsa_exec *x, const struct clsa_op *op, uint32_t seq,
                                 uint64_t *rows_held);
 

@@ -46,7 +46,8 @@ int clsa_engine_fill(struct clsa_engine *e, uint64_t n, uint64_t seed, struct cl
     for (uint32_t c = 0; c < e->n_caches; c++) {
         const int index = c == e->g->self_layers; /* the order of caches: engine.c, bind */
         for (uint64_t at = 0; at < e->caches[c].bytes; at += PIECE) {
-            const uint64_t left = e->caches[c].bytes - at, from = clsa_rng_below(&rng, VALUES - PIECE);
+            const uint64_t left = e->caches[c].bytes - at;
+            const uint64_t from = clsa_rng_below(&rng, VALUES - PIECE);
             memcpy((char *)e->caches[c].data + at, rows[index] + from * width[index],
                    left < PIECE ? left : PIECE);
         }

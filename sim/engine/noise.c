@@ -26,7 +26,7 @@ struct work {
     double scale;
     uint64_t seed;
     float *squares;       /* |t|^2 of products [rows, columns] */
-    double rounded;       /* variance that rounding the inputs of a product adds, in units of |t|^2 */
+    double rounded;       /* variance from rounding the inputs of a product, over |t|^2 */
     atomic_int failed;
 };
 
@@ -277,7 +277,8 @@ static void head_noise(const struct work *w, const struct keys *k, size_t r, siz
 {
     const size_t d = k->a.d, dv = k->a.dv, n = k->n, g = h / (k->a.q_heads / k->a.kv_heads);
     float *score = buf, *variance = buf + n, *q = buf + 2 * n, *row = q + d, *moved = row + d;
-    float *squares = moved + dv, *out = w->out.data + r * w->out.ld + h * dv, max = -INFINITY, scale;
+    float *squares = moved + dv, *out = w->out.data + r * w->out.ld + h * dv;
+    float max = -INFINITY, scale;
     double sum = 0, p2 = 0;
 
     for (size_t j = 0; j < d; j++)

@@ -16,7 +16,7 @@
 #define FAILURE_PROBABILITY 1e-6
 #define SETTINGS_MAX 64u
 
-/* One policy of the file, and what running it gave. var: sums of squared differences of the probes. */
+/* One policy of the file, and what running it gave. var: squared differences of the probes. */
 struct setting {
     uint32_t group, top_k, sets;
     float *logits, *logits_var; /* [B*L, V] */
@@ -253,7 +253,7 @@ static int op_done(void *user, const struct clsa_step *step, size_t i, uint64_t 
     return CLSA_OK;
 }
 
-/* All policies once: the text passes the self-decoder once, the queries each policy's cross-decoder. */
+/* All policies: texts pass the self-decoder once, queries each policy's cross-decoder. */
 static int run_all(struct verify *v)
 {
     const uint32_t n = v->batch * v->rows;
@@ -380,7 +380,7 @@ static void compare(const struct verify *v, struct clsa_verify_row *row,
     }
 }
 
-/* The first set whose selection for query `q` the arithmetic cannot decide, or the number of sets. */
+/* The first set whose selection for query q the arithmetic cannot decide, or their number. */
 static uint32_t undecided(const struct verify *v, const struct setting *s, uint64_t q)
 {
     const uint64_t n = (uint64_t)v->batch * v->rows;

@@ -149,8 +149,8 @@ static int read_clsa(const struct clsa_json *doc, struct clsa_geometry *g, struc
         return clsa_fail(err, CLSA_EFORMAT, "%s: field 'index_head_dim' is missing", file);
     if (g->index_group && g->cross_layers % g->index_group)
         return clsa_fail(err, CLSA_ERANGE,
-                         "%s: index_group_size %" PRIu32 " does not divide num_cross_layers %" PRIu32,
-                         file, g->index_group, g->cross_layers);
+                         "%s: index_group_size %" PRIu32 " does not divide num_cross_layers %"
+                         PRIu32, file, g->index_group, g->cross_layers);
     return CLSA_OK;
 }
 
@@ -277,7 +277,7 @@ static bool ends_with(const char *text, const char *suffix)
     return n >= m && strcmp(text + n - m, suffix) == 0;
 }
 
-/* `path` with its last `cut` bytes replaced by `suffix` if that is a file, else NULL; CLSA_ENOMEM. */
+/* `path` with `suffix` for its last `cut` bytes if that is a file, else NULL; CLSA_ENOMEM. */
 static int sibling(const char *path, size_t cut, const char *suffix, char **out)
 {
     char *name = clsa_asprintf("%.*s%s", (int)(strlen(path) - cut), path, suffix);

@@ -37,7 +37,8 @@ struct clsa_geometry {
 /* Reads a Hugging Face style config. `path` is config.json itself, a directory that holds one, or
  * NAME.safetensors with NAME.json beside it. Fields that no family knows are an error that names
  * them, as are missing ones and values that no such model can have.
- * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUNSUPPORTED (model_type) or CLSA_ENOMEM. */
+ * Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUNSUPPORTED (model_type) or
+ * CLSA_ENOMEM. */
 int clsa_geometry_read(const char *path, struct clsa_geometry *out, struct clsa_err *err);
 
 /* Resolves what --model was given: a path, or the name of a model in models/. Fresh memory in
@@ -49,8 +50,8 @@ int clsa_model_find(const char *name, char **config, char **weights, struct clsa
 uint64_t clsa_geometry_parameters(const struct clsa_geometry *g);
 uint64_t clsa_geometry_cache_bytes_per_token(const struct clsa_geometry *g, uint32_t group);
 
-/* DSA: bytes of one token's latent row and of one index key in a cache of this dtype (fp8 carries scales
- * beside the values: 656 B for 576, 132 B for 128). */
+/* DSA: bytes of one token's latent row and of one index key in a cache of this dtype (fp8 carries
+ * scales beside the values: 656 B for 576, 132 B for 128). */
 uint64_t clsa_geometry_latent_bytes(const struct clsa_geometry *g, unsigned kv_dtype);
 uint64_t clsa_geometry_index_key_bytes(const struct clsa_geometry *g, unsigned index_dtype);
 /* DSA: whether a layer reuses the selection before it: the model's own pattern where `group` is its

@@ -23,9 +23,10 @@ struct clsa_field {
     double lo, hi;
 };
 
-/* Reads the members of the document's root by a table that ends with a NULL key. A member that is not
- * in the table, a required one that is missing and a value out of range are errors that name the file
- * and the field. Returns 0, CLSA_EFORMAT or CLSA_ERANGE; touches only the fields it reads. */
+/* Reads the members of the document's root by a table that ends with a NULL key. A member that is
+ * not in the table, a required one that is missing and a value out of range are errors that name
+ * the file and the field. Returns 0, CLSA_EFORMAT or CLSA_ERANGE; touches only the fields it reads.
+ * */
 int clsa_geometry_read_fields(const struct clsa_json *doc, const struct clsa_field *fields,
                               struct clsa_geometry *g, struct clsa_err *err);
 
@@ -39,7 +40,8 @@ struct clsa_family_ops {
 };
 
 /* The DSA family (geometry_dsa.c). */
-int clsa_geometry_read_dsa(const struct clsa_json *doc, struct clsa_geometry *g, struct clsa_err *err);
+int clsa_geometry_read_dsa(const struct clsa_json *doc, struct clsa_geometry *g,
+                           struct clsa_err *err);
 uint64_t clsa_geometry_parameters_dsa(const struct clsa_geometry *g);
 uint64_t clsa_geometry_cache_bytes_dsa(const struct clsa_geometry *g, uint32_t group);
 

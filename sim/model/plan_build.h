@@ -1,8 +1,8 @@
-/* How a family's plan is put together: a growing list of tensors and ops with checked sizes. Private
- * to sim/model (plan.c and the plan_FAMILY.c files).
+/* How a family's plan is put together: a growing list of tensors and ops with checked sizes.
+ * Private to sim/model (plan.c and the plan_FAMILY.c files).
  *
- * A failure (a size beyond 2^63, no memory, a group that does not fit) is remembered in the builder and
- * every later call does nothing, so that a family's code reads as the list of ops it is.
+ * A failure (a size beyond 2^63, no memory, a group that does not fit) is remembered in the builder
+ * and every later call does nothing, so that a family's code reads as the list of ops it is.
  * clsa_plan_build looks once, at the end. */
 #ifndef CLSA_MODEL_PLAN_BUILD_H
 #define CLSA_MODEL_PLAN_BUILD_H
@@ -52,13 +52,13 @@ uint32_t clsa_plan_tensor(struct clsa_plan_builder *b, enum clsa_tensor_kind kin
  * same geometry keep there, so that everything behind has the same address in all of them. */
 void clsa_plan_reserve(struct clsa_plan_builder *b, uint64_t bytes);
 
-/* Appends an op with every field zero but these, layer as given, set -1. The pointer lives until the
- * next call; after a failure it points to a dummy. */
+/* Appends an op with every field zero but these, layer as given, set -1. The pointer lives until
+ * the next call; after a failure it points to a dummy. */
 struct clsa_op *clsa_plan_op(struct clsa_plan_builder *b, enum clsa_op_kind kind,
                              enum clsa_role role, int32_t layer);
 
-/* Appends an operand: rows of row_bytes, row_stride apart, from `offset` into the tensor. The caller
- * sets seq_stride, head_stride and ring_rows on the result where they matter. */
+/* Appends an operand: rows of row_bytes, row_stride apart, from `offset` into the tensor. The
+ * caller sets seq_stride, head_stride and ring_rows on the result where they matter. */
 struct clsa_operand *clsa_plan_operand(struct clsa_op *op, uint32_t tensor, enum clsa_access access,
                                        enum clsa_axis axis, uint64_t offset, uint64_t row_bytes,
                                        uint64_t row_stride);

@@ -8,9 +8,9 @@
  *   end          norm, gemm_head
  *   FFN          norm, gemm_up (gate and up, fused), silu, gemm_down, add
  *
- * The index keys of all groups come from H, so one product makes them all; they are stored in one plane
- * a group, where a scan reads consecutive rows. K/V of a layer of its own (per_layer_kv) comes from H
- * as well, so that early exit holds, in one product for all layers. */
+ * The index keys of all groups come from H, so one product makes them all; they are stored in one
+ * plane a group, where a scan reads consecutive rows. K/V of a layer of its own (per_layer_kv)
+ * comes from H as well, so that early exit holds, in one product for all layers. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 #include "sim/model/plan_build.h"
 
 struct buffers {
-    uint32_t tokens, x, xq, h, qkv, rope, attn, y, up, act, hidden, kv, ik, iq, iw, scores, selected,
-        logits;
+    uint32_t tokens, x, xq, h, qkv, rope, attn, y, up, act, hidden, kv;
+    uint32_t ik, iq, iw, scores, selected, logits;
 };
 
 struct clsa {
@@ -58,7 +58,7 @@ static uint32_t weight(struct clsa *c, int32_t layer, uint64_t rows, uint64_t co
     return layer < 0
                ? clsa_plan_tensor(c->b, CLSA_TENSOR_WEIGHT, c->w, -1, n, "%s%s", prefix, name)
                : clsa_plan_tensor(c->b, CLSA_TENSOR_WEIGHT, c->w, layer, n, "%s.%u.%s", prefix,
-                                  (unsigned)layer - (prefix[0] == 'c' ? c->g->self_layers : 0), name);
+                                  (unsigned)layer - (*prefix == 'c' ? c->g->self_layers : 0), name);
 }
 
 static void layer_tensors(struct clsa *c, struct layer_weights *l, uint32_t i)
@@ -327,8 +327,8 @@ static void rope(struct clsa *c, struct rows r)
     flops(o, clsa_traffic_rope(r.m, heads, d, c->ae));
 }
 
-/* Writes `planes` parts of `width` values of each row of `from` (from value `first`, rows of `stride`)
- * to a cache of one row a token, one plane after another. */
+/* Writes `planes` parts of `width` values of each row of `from` (from value `first`, rows of
+ * `stride`) to a cache of one row a token, one plane after another. */
 static void append(struct clsa *c, struct rows r, enum clsa_role role, uint32_t from,
                    uint64_t first, uint64_t stride, uint64_t planes, uint64_t width, uint32_t cache,
                    unsigned dtype, uint64_t ring)
@@ -512,7 +512,8 @@ static void count_keys(struct clsa *c)
             flops(o, clsa_traffic_attn(&s));
             break;
         case CLSA_OP_INDEX_SCORE:
-            flops(o, clsa_traffic_index_score(1, keys, o->heads, o->head_dim, o->heads > 1, 0, 0, 0));
+            flops(o, clsa_traffic_index_score(1, keys, o->heads, o->head_dim, o->heads > 1, 0, 0,
+                                              0));
             break;
         case CLSA_OP_TOPK:
             flops(o, clsa_traffic_topk(1, keys, o->topk, 0));

@@ -5,9 +5,9 @@
  *              "__metadata__": {..}}; may end in blanks
  *   the rest   tensor data, little endian, row major; offsets count from here
  *
- * The file is mapped; everything in the header is checked before any tensor can be seen: dtypes known,
- * shapes times element size equal to the span of the offsets, spans inside the file, without overlap
- * and without holes, as the format demands. */
+ * The file is mapped; everything in the header is checked before any tensor can be seen: dtypes
+ * known, shapes times element size equal to the span of the offsets, spans inside the file, without
+ * overlap and without holes, as the format demands. */
 #ifndef CLSA_MODEL_SAFETENSORS_H
 #define CLSA_MODEL_SAFETENSORS_H
 
@@ -47,8 +47,8 @@ void clsa_safetensors_close(struct clsa_safetensors *file);
 /* The tensor of that name, or NULL. */
 const struct clsa_safetensor *clsa_safetensors_find(const struct clsa_safetensors *file,
                                                     const char *name);
-/* As find; a missing tensor is CLSA_ENOTFOUND, another dtype or shape is CLSA_EFORMAT, both with file
- * and tensor in the message. A dimension of 0 in `shape` accepts any length. */
+/* As find; a missing tensor is CLSA_ENOTFOUND, another dtype or shape is CLSA_EFORMAT, both with
+ * file and tensor in the message. A dimension of 0 in `shape` accepts any length. */
 int clsa_safetensors_need(const struct clsa_safetensors *file, const char *name, unsigned dtype,
                           unsigned rank, const uint64_t *shape,
                           const struct clsa_safetensor **out, struct clsa_err *err);

@@ -287,7 +287,7 @@ START_TEST(a_narrow_cache_stays_near)
     prefill(e, 0, tokens, N, narrow);
     clsa_engine_destroy(e);
     ck_assert_double_gt(distance(wide, narrow, VOCAB), 0);
-    ck_assert_double_lt(distance(wide, narrow, VOCAB), 2); /* 8 bits of significand; logits near 20 */
+    ck_assert_double_lt(distance(wide, narrow, VOCAB), 2); /* 8 bits of logits near 20 */
 }
 END_TEST
 

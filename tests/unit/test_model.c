@@ -142,7 +142,7 @@ START_TEST(published_geometries)
     ck_assert_uint_eq(clsa_geometry_cache_bytes_per_token(&g, 0), 2048);
     ck_assert_uint_eq(clsa_geometry_cache_bytes_per_token(&g, 1), 2048 + 16 * 256);
     ck_assert_msg(clsa_geometry_read(model_path, &g, &err) == 0, "%s", err.text);
-    /* Its 10,038,080 bytes of bfloat16 hold 15 indexers of 2 x 64 x 192; a group of 4 uses 2 of them. */
+    /* 10,038,080 bytes of bfloat16 hold 15 indexers of 2 x 64 x 192; a group of 4 uses 2. */
     ck_assert_uint_eq(clsa_geometry_parameters(&g), 10038080 / 2 - 13 * 2 * 64 * 192);
 }
 END_TEST
@@ -173,7 +173,8 @@ START_TEST(tensors_are_found)
     struct clsa_safetensors f;
     const struct clsa_safetensor *t;
 
-    ck_assert_int_eq(open_built("{\"b\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[2,10]},"
+    ck_assert_int_eq(open_built("{\"b\":{\"dtype\":\"F32\",\"shape\":[2,1],"
+                                "\"data_offsets\":[2,10]},"
                                 "\"__metadata__\":{\"format\":\"pt\"},"
                                 "\"a\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[0,2]}} ",
                                 10, &f), 0);

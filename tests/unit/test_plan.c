@@ -381,8 +381,10 @@ START_TEST(tensor_parallel_ranks_halve_the_products)
         while (two.ops[j].kind == CLSA_OP_ALL_REDUCE)
             j++;
         if (a->kind == CLSA_OP_GEMM)
-            ck_assert_uint_eq(a->flops, (a->role == CLSA_ROLE_IQ || a->role == CLSA_ROLE_IK ? 1 : 2) *
-                                            two.ops[j].flops);
+            ck_assert_uint_eq(a->flops, two.ops[j].flops * (a->role == CLSA_ROLE_IQ ||
+                                                                    a->role == CLSA_ROLE_IK
+                                                                ? 1
+                                                                : 2));
     }
     clsa_plan_destroy(&one);
     clsa_plan_destroy(&two);
