@@ -34,9 +34,10 @@ static int answered(struct clsa_plugin_check *c, int rc)
     return 0;
 }
 
-static int faulted(struct clsa_plugin_check *c)
+/* A case that no call is made for: after a fault, or of no size, which plugins are never asked. */
+static int idle(struct clsa_plugin_check *c, int no_size)
 {
-    const int yes = clsa_plugin_host_fault(c->host)[0] != '\0';
+    const int yes = no_size || clsa_plugin_host_fault(c->host)[0] != '\0';
 
     c->not_run += yes;
     return yes;
@@ -50,7 +51,7 @@ static void index_score(float *out, const float *q, const struct clsa_rows *keys
     struct clsa_plugin_check *c = current;
     const struct clsa_par_index_job job = {out, q, NULL, *keys, first, count, 1, d, scale};
 
-    if (count == 0 || d == 0 || faulted(c) ||
+    if (idle(c, count == 0 || d == 0) ||
         !answered(c, clsa_plugin_index_score(c->host, c->kernel, &job, 1)))
         clsa_kernels_ref.index_score(out, q, keys, first, count, d, scale);
 }
@@ -62,7 +63,7 @@ static void index_score_heads(float *out, const float *q, const float *w,
     struct clsa_plugin_check *c = current;
     const struct clsa_par_index_job job = {out, q, w, *keys, first, count, heads, d, scale};
 
-    if (count == 0 || d == 0 || heads == 0 || faulted(c) ||
+    if (idle(c, count == 0 || d == 0 || heads == 0) ||
         !answered(c, clsa_plugin_index_score(c->host, c->kernel, &job, 1)))
         clsa_kernels_ref.index_score_heads(out, q, w, keys, first, count, heads, d, scale);
 }
@@ -101,7 +102,7 @@ static size_t topk(int32_t *out, const float *score, size_t n, size_t k, void *s
     const size_t want = k < n ? k : n;
     int32_t *taken;
 
-    if (want == 0 || faulted(c) ||
+    if (idle(c, want == 0) ||
         !answered(c, clsa_plugin_topk(c->host, c->kernel, &job, 1)))
         return clsa_kernels_ref.topk(out, score, n, k, scratch);
     if ((c->offer.flags & (CLSA_PLUGIN_APPROXIMATE | CLSA_PLUGIN_ANY_TIES)) == 0)
@@ -140,7 +141,7 @@ static void attn_sparse_prefill(const struct clsa_attn *a, float *out, ptrdiff_t
                                              .out = out + (ptrdiff_t)i * ldo,
                                              .index = index + (ptrdiff_t)i * ld_index,
                                              .count = (size_t)count[i]};
-    if (nq == 0 || faulted(c) ||
+    if (idle(c, nq == 0) ||
         !answered(c, clsa_plugin_attn_sparse(c->host, c->kernel, jobs, nq)))
         clsa_kernels_ref.attn_sparse_prefill(a, out, ldo, q, ldq, nq, index, ld_index, count);
     free(jobs);
@@ -401,9 +402,9 @@ void clsa_plugin_check_random(struct clsa_plugin_check *c, int quick)
 
 void clsa_plugin_check_end(struct clsa_plugin_check *c, struct clsa_plugin_verdict *verdict)
 {
-    const size_t idle = c->skipped + c->not_run;
+    const size_t uncounted = c->skipped + c->not_run;
 
-    c->result.cases -= idle < c->result.cases ? idle : c->result.cases;
+    c->result.cases -= uncounted < c->result.cases ? uncounted : c->result.cases;
     if (c->r.out_of_memory) {
         check_begin(&c->r, "check");
         check_fail(&c->r, "out of memory");

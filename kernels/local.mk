@@ -4,7 +4,7 @@ libclsa_kernels_a_SOURCES = \
 	kernels/check_linear.c kernels/check_plugin.c kernels/check_plugin.h \
 	kernels/check_plugin_time.c kernels/check_run.h kernels/check_time.c \
 	kernels/half.h kernels/kernels.h kernels/parallel.c kernels/parallel.h \
-	kernels/plugin.h kernels/plugin_call.h kernels/plugin_host.c kernels/plugin_host.h \
+	kernels/plugin_call.h kernels/plugin_host.c kernels/plugin_host.h \
 	kernels/plugin_jobs.c kernels/probe.c \
 	kernels/probe.h kernels/rungs.h kernels/table.c kernels/traffic.c kernels/traffic.h \
 	kernels/ref/attention.c kernels/ref/elementwise.c kernels/ref/linear.c kernels/ref/ref.h \
@@ -40,3 +40,8 @@ libclsa_kernels_avx512bf16_a_SOURCES = $(clsa_x86_sources) kernels/x86/linear_bf
 libclsa_kernels_avx512bf16_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLSA_KERNELS_X86
 libclsa_kernels_avx512bf16_a_CFLAGS = $(AM_CFLAGS) $(clsa_avx512_cflags) -mavx512bf16
 endif
+
+# What plugins are written against, and examples with a makefile of their own.
+pkginclude_HEADERS = kernels/plugin.h
+EXTRA_DIST += kernels/examples/Makefile kernels/examples/approx_topk.c \
+	kernels/examples/cuda_kernels.cu

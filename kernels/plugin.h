@@ -83,7 +83,8 @@ struct clsa_plugin_index_call {
 
 /* The k best of each row of scores. Row i has n[i] scores at score + i*ld_score (0 < n[i] < 2^31; the
  * rest of the row, to the length of the longest, may hold anything). Writes min(k, n[i]) different
- * positions to out + i*ldo, in any order, and their number to count[i]. The largest win; among equal
+ * positions to out + i*ldo, in any order, and their number to count[i] (places of a short row up to
+ * the longest row's number may be written too). The largest win; among equal
  * scores (-0 equals +0) the lowest positions; NaN ranks above +Inf, all NaN alike. */
 struct clsa_plugin_topk_call {
     int64_t rows, k;
