@@ -126,13 +126,15 @@ static void combine(const struct clsa_step *step, const struct clsa_op *op, cons
     k->steps = max2(1, parts / s->rows);
     k->prologue_cycles = get(c, CLSA_IMPL_COMBINE_PROLOGUE);
     k->step_cycles = get(c, CLSA_IMPL_COMBINE_STEP);
+    k->l2_efficiency = get(c, CLSA_IMPL_L2_EFFICIENCY);
     clsa_gpu_kernel_stream(k, CLSA_GPU_SCRATCH, false, CLSA_STREAM, bytes, bytes, 0);
     clsa_map_activations(step, op, k, CLSA_WRITE);
 }
 
 static void end_of_split(const struct clsa_step *step, const struct clsa_op *op,
-                         const struct kernel *c, const struct shape *s, double parts,
-                         struct clsa_gpu_kernel *k, struct clsa_kernel_list *out)
+                         const struct clsa_machine *machine, const struct kernel *c,
+                         const struct shape *s, double parts, struct clsa_gpu_kernel *k,
+                         struct clsa_kernel_list *out)
 {
     if (parts <= s->rows) {
         clsa_map_activations(step, op, k, CLSA_WRITE);
@@ -140,6 +142,9 @@ static void end_of_split(const struct clsa_step *step, const struct clsa_op *op,
     }
     const double bytes = partial_bytes(s, parts);
     clsa_gpu_kernel_stream(k, CLSA_GPU_SCRATCH, true, CLSA_STREAM, bytes, bytes, 0);
+    /* Blocks are equal, so all write at the end and nothing hides it. */
+    k->epilogue_cycles += bytes / (machine->l2_bandwidth * get(c, CLSA_IMPL_L2_EFFICIENCY)) *
+                          machine->sm_clock;
     combine(step, op, c, s, parts, out);
 }
 
@@ -172,7 +177,7 @@ static void single(const struct clsa_step *step, const struct clsa_op *op,
     tile_work(machine, c, &s, units * tiles, k);
     clsa_map_activations(step, op, k, CLSA_READ);
     gather_stream(step, op, &s, k);
-    end_of_split(step, op, c, &s, s.rows * splits, k, out);
+    end_of_split(step, op, machine, c, &s, s.rows * splits, k, out);
 }
 
 /* Rows with scales (FlashMLA with an fp8 cache): every slot of every query, unused ones masked. One
@@ -202,7 +207,7 @@ static void scaled(const struct clsa_step *step, const struct clsa_op *op,
     k->prologue_cycles *= taken;
     clsa_map_activations(step, op, k, CLSA_READ);
     gather_stream(step, op, &s, k);
-    end_of_split(step, op, c, &s, s.rows * splits, k, out);
+    end_of_split(step, op, machine, c, &s, s.rows * splits, k, out);
 }
 
 /* Many queries (FlashMLA sparse prefill): one block a query and head tile, every slot. */
