@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -259,8 +260,12 @@ static void measure_loaded(struct bench *b, const struct area *whole)
 
 /* All threads read parts of the area of their own; a sample lasts from the first's start to the last's
  * end. Parts beyond the caches continue where the sample before ended, so that each sample stays short. */
-static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, uint32_t threads)
+static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, uint32_t threads,
+                         bool dot)
 {
+    float x[256];
+    for (int i = 0; i < 256; i++)
+        x[i] = (float)i;
     struct samples s = samples_begin(b);
     bool more = true;
     const uint64_t once = bytes < 4u << 20 ? bytes : 4u << 20;
@@ -276,7 +281,8 @@ static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, 
             for (uint64_t i = 0; i < rounds; i++) {
                 if (at + once > bytes)
                     at = 0;
-                total += clsa_host_read(mine + at, once);
+                total += dot ? (uint64_t)clsa_host_dot(mine + at, once / 2, x)
+                             : clsa_host_read(mine + at, once);
                 at += once;
             }
             const uint64_t stop = clsa_now_ns();
@@ -290,7 +296,7 @@ static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, 
         if (r) /* the first round warms caches and clocks */
             more = samples_add(b, &s, (double)(end - begin));
     }
-    note(b, (struct clsa_measured){"read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
+    note(b, (struct clsa_measured){dot ? "dot" : "read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
          (double)(once * threads * rounds), true);
 }
 
@@ -479,6 +485,11 @@ static void ask_system(struct bench *b)
     say(b, "ways_l3", cache_number(3, "ways_of_associativity", _SC_LEVEL3_CACHE_ASSOC), "-");
     say(b, "memory", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), "B");
     say(b, "huge_pages", huge, "-");
+    uint32_t entries = 0, walkers = 0;
+    if (clsa_host_translation(&entries, &walkers)) {
+        say(b, "tlb_entries", entries, "-");
+        say(b, "tlb_walkers", walkers, "-");
+    }
 }
 
 /* ---- all of it ---- */
@@ -514,9 +525,10 @@ static void measure_caches(struct bench *b)
         const uint32_t threads = reads[i] * b->threads <= b->memory_bytes ? b->threads : 1;
         if (!area_open(b, reads[i] * threads, PAGE_HUGE, &a))
             break;
-        measure_read(b, &a, reads[i], 1);
+        measure_read(b, &a, reads[i], 1, false);
         if (threads > 1)
-            measure_read(b, &a, reads[i], threads);
+            measure_read(b, &a, reads[i], threads, false);
+        measure_read(b, &a, reads[i], 1, true);
         area_close(&a);
     }
 }
@@ -539,9 +551,11 @@ static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
         }
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
-        measure_read(b, &a, bytes, 1);
-        if (b->threads > 1 && !b->status)
-            measure_read(b, &a, most, b->threads);
+        for (int dot = 0; dot < 2 && !b->status; dot++) {
+            measure_read(b, &a, bytes, 1, dot);
+            if (b->threads > 1 && !b->status)
+                measure_read(b, &a, most, b->threads, dot);
+        }
         if (b->threads > 1 && !b->status && page == PAGE_HUGE)
             measure_loaded(b, &a);
     }
