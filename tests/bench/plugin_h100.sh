@@ -1,8 +1,7 @@
 #!/bin/sh
 # The CUDA example on a machine with a GPU: builds it, checks every kernel, times them.
 #
-#   tests/bench/plugin_h100.sh pack [BUILD]   here: .carry/ gets clsa of that build folder, its libraries
-#                                             and the data it reads
+#   tests/bench/plugin_h100.sh pack [BUILD]   here: .carry/ gets clsa of that build folder and its libraries
 #   tests/bench/plugin_h100.sh run [OUT]      there (nvcc, gcc, no network): log and CSV files in OUT
 #
 # The pack is a dynamic program with its libraries beside it: a static one could not load plugins.
@@ -12,7 +11,7 @@ cd "$(dirname "$0")/../.." || exit 1
 pack() {
     build=${1:-.}
     rm -rf .carry
-    mkdir -p .carry/lib .carry/data/models || exit 1
+    mkdir -p .carry/lib || exit 1
     cp "$build/clsa" .carry/clsa || exit 1
     strip .carry/clsa 2>/dev/null
     # all but the C library and the loader, which belong to the machine it runs on
@@ -20,8 +19,7 @@ pack() {
         grep -vE '/(libc|libm|libdl|libpthread|librt)\.so' | while read -r so; do
         cp -L "$so" .carry/lib/ || exit 1
     done
-    cp models/clsa-byte-5m.json models/clsa-byte-5m.safetensors models/tasks.safetensors \
-        .carry/data/models/
+    strip --strip-unneeded .carry/lib/* 2>/dev/null
     du -sm .carry
 }
 
@@ -31,7 +29,7 @@ run() {
     log=$out/plugin_check.log
     root=$(pwd)
     LD_LIBRARY_PATH=$root/.carry/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    CLSA_DATA_PATH=$root/.carry/data
+    CLSA_DATA_PATH=$root
     OMP_WAIT_POLICY=passive
     export LD_LIBRARY_PATH CLSA_DATA_PATH OMP_WAIT_POLICY
     failed=0
