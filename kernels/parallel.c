@@ -46,7 +46,7 @@ void clsa_par_rows(size_t rows, size_t slice, void (*body)(void *ctx, size_t fir
     clsa_par_for(ceil_div(rows, c.slice), rows_unit, &c);
 }
 
-/* Units of a product: with few rows of X, runs of outputs whose weights are some 256 KiB, so that
+/* Units of a product: with few rows of X, runs of outputs whose weights are some 128 KiB, so that
  * each streams long enough for the prefetcher; with many, squares that keep a block of W in L2. */
 struct gemm_ctx {
     const struct clsa_kernels *kernels;
@@ -57,7 +57,7 @@ struct gemm_ctx {
     size_t m, k, m_block, n_block, m_units;
 };
 
-enum { FEW_ROWS = 16, ROW_BLOCK = 192, STREAM_BYTES = 1 << 18, COLUMN_BLOCK = 192 };
+enum { FEW_ROWS = 16, ROW_BLOCK = 192, STREAM_BYTES = 1 << 17, COLUMN_BLOCK = 192 };
 
 static void gemm_unit(void *opaque, size_t unit)
 {

@@ -75,8 +75,8 @@ CLSA_INLINE void prefetch_row(const char *row, size_t bytes)
     size_t at;
 
     for (at = 0; at < bytes; at += LINE)
-        _mm_prefetch(row + at, _MM_HINT_T0);
-    _mm_prefetch(row + bytes - 1, _MM_HINT_T0);
+        _mm_prefetch(row + at, _MM_HINT_T1);
+    _mm_prefetch(row + bytes - 1, _MM_HINT_T1);
 }
 
 /* Ordinals asked for ahead of their use, a few at a time between pieces of arithmetic. */

@@ -4,10 +4,10 @@
 
 #include "kernels/x86/tile.h"
 
-enum {
-    BLOCK_KEYS = 64, /* keys worked on at a time, at most; a multiple of 16 */
-    LINE = 64        /* bytes of a cache line */
-};
+/* Keys worked on at a time, at most; a multiple of 16. The next block's rows are asked for into L2
+ * (prefetcht1): it can wait for more lines at once than L1, which for random rows is what counts.
+ */
+enum { BLOCK_KEYS = 64 };
 
 /* The keys of a run: ordinal i is position index[i], or first + i. */
 struct key_run {

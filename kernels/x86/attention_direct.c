@@ -53,9 +53,9 @@ CLSA_INLINE void direct_values(float *const *acc, const float *p, const char *co
                 value[2] = value[3] = vf_zero();
             }
             if (next != NULL) {
-                _mm_prefetch(next[t] + 2 * at, _MM_HINT_T0);
+                _mm_prefetch(next[t] + 2 * at, _MM_HINT_T1);
                 if (4 * PAIR > LINE)
-                    _mm_prefetch(next[t] + 2 * at + LINE, _MM_HINT_T0);
+                    _mm_prefetch(next[t] + 2 * at + LINE, _MM_HINT_T1);
             }
             CLSA_UNROLL
             for (r = 0; r < rows; r++) {
@@ -154,7 +154,7 @@ static void direct_head(const struct clsa_attn *a, const struct row_list *rows,
                 _mm_store_ps(score + (g + i) * BLOCK_KEYS + t, dots[i]);
             for (i = 0; g == 0 && next->count > 0 && i < TILE_COLS; i++)
                 for (at = 0; at < 2 * a->d; at += LINE)
-                    _mm_prefetch(next->k[t + i] + at, _MM_HINT_T0);
+                    _mm_prefetch(next->k[t + i] + at, _MM_HINT_T1);
         }
     }
     for (i = 0; i < group; i++)

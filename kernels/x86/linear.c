@@ -4,9 +4,13 @@
 #include "kernels/x86/tile.h"
 
 enum {
-    PANEL_ROWS = 48,              /* rows of W packed at a time: 48 x 1024 x 4 B stay in L2 */
-    BLOCK_ROWS = 192,             /* rows of x packed at a time; a multiple of TILE_ROWS */
-    PACK_FROM = 2 * PAIR_ROWS + 1 /* with fewer rows of x, W is widened in registers instead */
+    PANEL_ROWS = 48,  /* rows of W packed at a time: 48 x 1024 x 4 B stay in L2 */
+    BLOCK_ROWS = 192, /* rows of x packed at a time; a multiple of TILE_ROWS */
+#if defined(__AVX512F__)
+    PACK_FROM = 11 /* with fewer rows of x, W is widened in registers instead */
+#else
+    PACK_FROM = 9
+#endif
 };
 
 _Static_assert(BLOCK_ROWS % TILE_ROWS == 0 && PANEL_ROWS % TILE_COLS == 0, "whole tiles");

@@ -46,118 +46,86 @@ CLSA_INLINE void split_row(float *to, const float *x, size_t n)
     }
 }
 
-/* sum[r] = x[r] . w[0..3] over n bfloat16 values of w. `rows` is a compile-time constant up to
- * PAIR_ROWS. The four rows side by side: for rows that are in a cache
- * already. */
-CLSA_INLINE void pair_tile(__m128 *sum, const float *const *x, const char *const *w, size_t n,
-                           const int rows)
+enum {
+    STREAM_RUNS = 8, /* runs of CLSA_X_RUN values that pair_products takes */
+    LINE = 64        /* bytes of a cache line */
+};
+
+/* sum[r] (+)= x[r] . w[0..3] over n bfloat16 values of w, n <= STREAM_RUNS * CLSA_X_RUN, the sums
+ * of runs added in order. `rows`, `side` and `ahead_bytes` are compile-time constants: rows of x,
+ * up to PAIR_ROWS; rows of w taken side by side, a divisor of four; and how far on lines are asked
+ * for into L2, in the order of memory (0: not at all). */
+CLSA_INLINE void pair_products(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                               const int rows, const int side, const ptrdiff_t ahead_bytes, int add)
 {
-    vf acc[PAIR_ROWS][TILE_COLS];
-    size_t l = 0;
-    int r, c;
-
-    CLSA_UNROLL
-    for (r = 0; r < rows; r++) {
-        CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++)
-            acc[r][c] = vf_zero();
-    }
-    for (; l < n; l += PAIR) {
-#if defined(__AVX512F__)
-        vf even[TILE_COLS], odd[TILE_COLS];
-
-        CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++) {
-            if (n - l >= PAIR)
-                vf_load_pair(w[c] + 2 * l, &even[c], &odd[c]);
-            else
-                vf_load_pair_n(w[c] + 2 * l, n - l, &even[c], &odd[c]);
-        }
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            vf v = vf_load(x[r] + l);
-
-            CLSA_UNROLL
-            for (c = 0; c < TILE_COLS; c++)
-                acc[r][c] = vf_fma(v, even[c], acc[r][c]);
-            v = vf_load(x[r] + l + VF_N);
-            CLSA_UNROLL
-            for (c = 0; c < TILE_COLS; c++)
-                acc[r][c] = vf_fma(v, odd[c], acc[r][c]);
-        }
-#else
-        vf xe[PAIR_ROWS], xo[PAIR_ROWS];
-
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            xe[r] = vf_load(x[r] + l);
-            xo[r] = vf_load(x[r] + l + VF_N);
-        }
-        CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++) {
-            vf even, odd;
-
-            if (n - l >= PAIR)
-                vf_load_pair(w[c] + 2 * l, &even, &odd);
-            else
-                vf_load_pair_n(w[c] + 2 * l, n - l, &even, &odd);
-            CLSA_UNROLL
-            for (r = 0; r < rows; r++) {
-                acc[r][c] = vf_fma(xe[r], even, acc[r][c]);
-                acc[r][c] = vf_fma(xo[r], odd, acc[r][c]);
-            }
-        }
-#endif
-    }
-    CLSA_UNROLL
-    for (r = 0; r < rows; r++)
-        sum[r] = vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
-}
-
-/* The same sums over up to STREAM_RUNS runs of CLSA_X_RUN values, the sums of runs added in order;
- * row after row of w: for rows that stream from memory, whose prefetch follows one row much better
- * than four side by side. With `add` the sums begin at sum[r]. With one or two rows of x the
- * processor looks far enough ahead by itself; with more, arithmetic fills its window and lines are
- * asked for into L2 (into L1 costs more than it gives). */
-enum { STREAM_RUNS = 8 };
-
-CLSA_INLINE void pair_stream(__m128 *sum, const float *const *x, const char *const *w, size_t n,
-                             const int rows, int add)
-{
-    enum { AHEAD_BYTES = 4096 };
     vf kept[STREAM_RUNS][PAIR_ROWS][TILE_COLS];
     size_t from, end, l, run;
-    int r, c;
+    int r, c, s;
 
-    for (c = 0; c < TILE_COLS; c++)
+    for (c = 0; c < TILE_COLS; c += side)
         for (from = 0, run = 0; from < n; from = end, run++) {
-            vf acc[PAIR_ROWS];
+            vf acc[TILE_COLS][PAIR_ROWS];
 
             end = n - from > CLSA_X_RUN ? from + CLSA_X_RUN : n;
             CLSA_UNROLL
-            for (r = 0; r < rows; r++)
-                acc[r] = vf_zero();
+            for (s = 0; s < side; s++) {
+                CLSA_UNROLL
+                for (r = 0; r < rows; r++)
+                    acc[s][r] = vf_zero();
+            }
             for (l = from; l < end; l += PAIR) {
-                vf even, odd;
+                vf even[TILE_COLS], odd[TILE_COLS];
 
-                if (end - l >= PAIR)
-                    vf_load_pair(w[c] + 2 * l, &even, &odd);
-                else
-                    vf_load_pair_n(w[c] + 2 * l, end - l, &even, &odd);
-                if (rows > 2)
-                    _mm_prefetch(w[c] + 2 * l + AHEAD_BYTES, _MM_HINT_T1);
+                if (ahead_bytes > 0) {
+                    const char *at = w[c] + ahead_bytes + (ptrdiff_t)(2 * l) * side;
+
+                    CLSA_UNROLL
+                    for (s = 0; s < side * 2 * PAIR; s += LINE)
+                        _mm_prefetch(at + s, _MM_HINT_T1);
+                }
+                CLSA_UNROLL
+                for (s = 0; s < side; s++) {
+                    if (end - l >= PAIR)
+                        vf_load_pair(w[c + s] + 2 * l, &even[s], &odd[s]);
+                    else
+                        vf_load_pair_n(w[c + s] + 2 * l, end - l, &even[s], &odd[s]);
+#if !defined(__AVX512F__) /* registers for one row of w at a time */
+                    CLSA_UNROLL
+                    for (r = 0; r < rows; r++) {
+                        acc[s][r] = vf_fma(vf_load(x[r] + l), even[s], acc[s][r]);
+                        acc[s][r] = vf_fma(vf_load(x[r] + l + VF_N), odd[s], acc[s][r]);
+                    }
+                }
+#else
+                }
                 CLSA_UNROLL
                 for (r = 0; r < rows; r++) {
-                    acc[r] = vf_fma(vf_load(x[r] + l), even, acc[r]);
-                    acc[r] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r]);
+                    vf v = vf_load(x[r] + l);
+
+                    CLSA_UNROLL
+                    for (s = 0; s < side; s++)
+                        acc[s][r] = vf_fma(v, even[s], acc[s][r]);
+                    v = vf_load(x[r] + l + VF_N);
+                    CLSA_UNROLL
+                    for (s = 0; s < side; s++)
+                        acc[s][r] = vf_fma(v, odd[s], acc[s][r]);
                 }
+#endif
             }
             CLSA_UNROLL
-            for (r = 0; r < rows; r++)
-                kept[run][r][c] = acc[r];
+            for (r = 0; r < rows; r++) {
+                CLSA_UNROLL
+                for (s = 0; s < side; s++)
+                    kept[run][r][c + s] = acc[s][r];
+                if (side == TILE_COLS) { /* nothing to keep: the sums are complete */
+                    __m128 part = vf_sum4(acc[0][r], acc[1][r], acc[2][r], acc[3][r]);
+
+                    sum[r] = run > 0 || add ? _mm_add_ps(sum[r], part) : part;
+                }
+            }
         }
     CLSA_UNROLL
-    for (r = 0; r < rows; r++) {
+    for (r = 0; side < TILE_COLS && r < rows; r++) {
         for (run = 0; run * CLSA_X_RUN < n; run++) {
             __m128 part =
                 vf_sum4(kept[run][r][0], kept[run][r][1], kept[run][r][2], kept[run][r][3]);
@@ -165,6 +133,35 @@ CLSA_INLINE void pair_stream(__m128 *sum, const float *const *x, const char *con
             sum[r] = run > 0 || add ? _mm_add_ps(sum[r], part) : part;
         }
     }
+}
+
+/* For rows that a cache holds already: four side by side, so that x is loaded once for four. */
+CLSA_INLINE void pair_cached(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                             const int rows, int add)
+{
+    pair_products(sum, x, w, n, rows, TILE_COLS, 0, add);
+}
+
+/* For rows that stream from memory. The memory's own prefetch follows one row much better than
+ * several side by side, and with one or two rows of x in 16 lanes the processor looks far enough
+ * ahead for the chain of one row to suffice. Otherwise the chains need company, and lines are asked
+ * for in the order of memory well before. Measured on Zen 4. */
+CLSA_INLINE void pair_stream(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                             const int rows, int add)
+{
+    enum { AHEAD_BYTES = 16384 };
+
+#if defined(__AVX512F__)
+    if (rows <= 2)
+        pair_products(sum, x, w, n, rows, 1, 0, add);
+    else
+        pair_products(sum, x, w, n, rows, TILE_COLS, AHEAD_BYTES, add);
+#else
+    if (n <= 512) /* four short rows are one stretch of memory */
+        pair_products(sum, x, w, n, rows, TILE_COLS, AHEAD_BYTES, add);
+    else
+        pair_products(sum, x, w, n, rows, 2, AHEAD_BYTES, add);
+#endif
 }
 
 /* Either, with the number of rows at run time, 1 .. PAIR_ROWS. `stream` is a constant. */
@@ -177,7 +174,7 @@ CLSA_INLINE void pair_rows(__m128 *sum, const float *const *x, const char *const
         if (stream)                                                                                \
             pair_stream(sum, x, w, n, count, add);                                                 \
         else                                                                                       \
-            pair_tile(sum, x, w, n, count);                                                        \
+            pair_cached(sum, x, w, n, count, add);                                                 \
         break;
         PAIR_CASE(1)
         PAIR_CASE(2)
