@@ -18,7 +18,9 @@
  *   attn_sparse_q   many queries (prefill): one block a (query, 64 heads), which walks all top-k slots
  *                 (attn_dense over latent rows takes the same three, over every key)
  *                 tile_m heads, tile_n keys a step; prologue, epilogue, step_cycles, tensor_efficiency,
- *                 memory_efficiency; combine_prologue and combine_step of the second kernel of a split */
+ *                 memory_efficiency; l2_efficiency of the L2's rate at which partial results of a
+ *                 split are written and read; combine_prologue and combine_step of the kernel that
+ *                 joins them */
 #ifndef CLSA_REPLAY_MAP_DSA_H
 #define CLSA_REPLAY_MAP_DSA_H
 

@@ -87,7 +87,6 @@ static void tile_work(const struct clsa_machine *machine, const struct kernel *c
         efficiency * clsa_map_power_share(machine, CLSA_BF16, work * k->step_tensor_flops / efficiency,
                                           waves * k->steps * step_seconds);
     k->memory_efficiency = get(c, CLSA_IMPL_MEMORY_EFFICIENCY);
-    k->l2_efficiency = get(c, CLSA_IMPL_L2_EFFICIENCY);
     k->overlap = get(c, CLSA_IMPL_OVERLAP);
     k->hops = 1; /* positions before rows */
 }
