@@ -24,3 +24,6 @@ include tests/fuzz/local.mk
 cli_tests = tests/cli/help.sh tests/cli/bad_input.sh tests/cli/signature.sh
 TESTS += $(cli_tests)
 EXTRA_DIST += $(cli_tests) tests/cli/lib.sh tests/cli/signature.txt
+EXTRA_DIST += tests/bench/h100_plugin/README.md tests/bench/h100_plugin/plugin_check.csv \
+  tests/bench/h100_plugin/plugin_check.log tests/bench/h100_plugin/plugin_device.txt \
+  tests/bench/h100_plugin/plugin_run.csv tests/bench/h100_plugin/plugin_time.csv
