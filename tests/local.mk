@@ -20,6 +20,7 @@ TESTS += tests/lint/includes.sh tests/lint/headers.sh tests/lint/text.sh
 EXTRA_DIST += tests/lint/includes.sh tests/lint/headers.sh tests/lint/text.sh
 TESTS += tests/cli/own_steps.sh
 EXTRA_DIST += tests/cli/own_steps.sh
+include tests/fault/local.mk
 include tests/fuzz/local.mk
 cli_tests = tests/cli/help.sh tests/cli/bad_input.sh tests/cli/signature.sh
 TESTS += $(cli_tests)
