@@ -126,7 +126,7 @@ static int embedded_part(const struct clsa_args *args, struct clsa_demo *d, stru
     heading("clsa-byte-5m reads 4096 bytes and decodes 64, dense (group 0) and with shared indices");
     if ((status = run_embedded(d, err)) || (status = print(d, "measured_steps", err)))
         return status;
-    heading("The same model answers recall tasks: facts among 1024 bytes, one hop and two hops away");
+    heading("The same model answers recall tasks: facts in texts of 1024 and 4096 bytes, one and two hops away");
     if ((status = clsa_demo_tasks(d, err)) || (status = print(d, "eval", err)))
         return status;
     heading("The decode recorded at the model's own group size, replayed on other machines");
