@@ -28,3 +28,6 @@ EXTRA_DIST += $(cli_tests) tests/cli/lib.sh tests/cli/signature.txt
 EXTRA_DIST += tests/bench/h100_plugin/README.md tests/bench/h100_plugin/plugin_check.csv \
   tests/bench/h100_plugin/plugin_check.log tests/bench/h100_plugin/plugin_device.txt \
   tests/bench/h100_plugin/plugin_run.csv tests/bench/h100_plugin/plugin_time.csv
+TESTS += tests/cli/accuracy.sh
+EXTRA_DIST += tests/cli/accuracy.sh reports/accuracy/README.md reports/accuracy/accuracy.csv \
+  reports/accuracy/own_steps.csv reports/accuracy/ratio.awk reports/accuracy/regenerate.sh
