@@ -124,7 +124,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     arithmetic += call->cycles / (used * clock);
     const double l2_rate = m->l2_core_bandwidth * clock;
     const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
-    const double dram_rate = 1 / (1 / m->core_stream + m->core_page_break / m->tlb_page);
+    const double stream = call->dot && m->core_dot > 0 ? m->core_dot : m->core_stream;
+    const double dram_rate = 1 / (1 / stream + m->core_page_break / m->tlb_page);
     double core = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];

@@ -36,6 +36,7 @@ struct clsa_cpu_call {
     double vector_efficiency, matrix_efficiency; /* of the machine's rates; 0: 1 */
     double memory_efficiency;   /* of streaming rates; 0: 1 */
     double inflight_lines;      /* of one core on random rows; 0: the machine's */
+    bool dot;                   /* streams are multiplied with a vector as they come: core.dot */
     bool demand;                /* rows are not prefetched by the kernel: plain loads */
     double row_cycles;          /* of the loop around a random row */
     double overlap;             /* part of the shorter of memory and arithmetic that hides; 0: 1 */

@@ -59,6 +59,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "lines that may wait behind page walks at once")                                             \
     X(core_stream, "core.stream", BYTES_PER_S, CLSA_NEED_CPU, 0, 1e6, 1e13,                        \
       "bytes a second one core streams from DRAM with the hardware prefetchers, huge pages")       \
+    X(core_dot, "core.dot", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                                 \
+      "the same while every bf16 value is multiplied with a float32 and added; 0: as core.stream") \
     X(core_rows, "core.rows", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                               \
       "bytes a second one core fetches from DRAM within rows at random places, beyond a row's "    \
       "first line; 0: each line waits like the first")                                             \

@@ -335,6 +335,14 @@ static void measure_gather(struct bench *b, const struct area *a, uint64_t row_b
 
 /* ---- arithmetic, clock, calls ---- */
 
+/* Processor time of this thread: what other programs take of its core is not its speed. */
+static double thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 static void measure_arithmetic(struct bench *b, uint32_t threads, bool bf16)
 {
     struct samples s = samples_begin(b);
@@ -342,31 +350,25 @@ static void measure_arithmetic(struct bench *b, uint32_t threads, bool bf16)
     const uint64_t rounds = 50000;
     uint64_t flops = 0;
     for (uint32_t r = 0; more; r++) {
-        double keep = 0;
+        double keep = 0, slowest = 0;
         flops = 0;
-        const uint64_t start = clsa_now_ns();
-#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep)
+#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep) reduction(max : slowest)
         {
             uint64_t mine;
+            const double start = thread_ns();
             keep += bf16 ? clsa_host_dot_bf16(rounds, &mine) : clsa_host_fma(rounds, &mine);
+            slowest = thread_ns() - start;
             flops += mine;
         }
         if (flops == 0)
             return;
         if (r)
-            more = samples_add(b, &s, (double)(clsa_now_ns() - start));
+            more = samples_add(b, &s, slowest);
         sink += (uint64_t)keep;
     }
     note(b, (struct clsa_measured){bf16 ? "dot_bf16" : "fma_f32", threads, 0, 0, 0, 0, 0, 0,
                                    "GFLOP/s"},
          &s, (double)flops, true);
-}
-
-static double thread_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static void measure_clock(struct bench *b, uint32_t threads)

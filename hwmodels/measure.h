@@ -17,6 +17,7 @@
  *   latency     dependent loads, one a cache line, over footprint_bytes            unit "ns"
  *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
+ *   dot         the same, every bfloat16 value multiplied with a float32 and added  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
@@ -25,7 +26,7 @@
  *   fork_join   one empty parallel region                                          unit "us"
  *   call        one call of a function that does nothing, not inlined              unit "ns"
  * or what the operating system says: size_l1, size_l2, size_l3, line, memory (unit "B"), ways_l1, ways_l2,
- * ways_l3 (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
+ * ways_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
 struct clsa_measured {
     const char *what;
     uint32_t threads;

@@ -262,3 +262,92 @@ uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows
 #endif
     return gather_plain(base, offsets, rows, row_bytes, ahead);
 }
+
+/* ---- products with a vector ---- */
+
+static float widened(uint16_t value)
+{
+    const uint32_t bits = (uint32_t)value << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static float dot_plain(const uint16_t *data, uint64_t n_values, const float *x)
+{
+    float sum[4] = {0};
+    for (uint64_t i = 0; i < n_values; i += 4)
+        for (int j = 0; j < 4; j++)
+            sum[j] += widened(data[i + (uint64_t)j]) * x[(i + (uint64_t)j) % 256];
+    return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+#if defined(__x86_64__)
+/* A vector of pairs is two of floats: the values at odd places lie in the upper halves, those at even
+ * places are shifted there. */
+#define PAIRS(j, fma, as_float, high, low, load, loadx, bytes)                                     \
+    even##j = fma(as_float(low(load(p + at + j * bytes))), loadx(xi + j * bytes / 2), even##j);    \
+    odd##j = fma(as_float(high(load(p + at + j * bytes))),                                         \
+                 loadx(xi + j * bytes / 2 + bytes / 4), odd##j);
+#define DOT(name, attribute, vector, zero, load, as_float, high, low, fma, add, loadx, bytes)      \
+    attribute static float name(const unsigned char *p, uint64_t n_values, const float *x)         \
+    {                                                                                              \
+        vector even0 = zero, even1 = zero, even2 = zero, even3 = zero;                             \
+        vector odd0 = zero, odd1 = zero, odd2 = zero, odd3 = zero;                                 \
+        float lane[16] = {0}, sum = 0;                                                             \
+        for (uint64_t at = 0; at < 2 * n_values; at += 4 * bytes) {                                \
+            const float *xi = x + at / 2 % 256;                                                    \
+            PAIRS(0, fma, as_float, high, low, load, loadx, bytes)                                 \
+            PAIRS(1, fma, as_float, high, low, load, loadx, bytes)                                 \
+            PAIRS(2, fma, as_float, high, low, load, loadx, bytes)                                 \
+            PAIRS(3, fma, as_float, high, low, load, loadx, bytes)                                 \
+        }                                                                                          \
+        const vector all = add(add(add(even0, even1), add(even2, even3)),                          \
+                               add(add(odd0, odd1), add(odd2, odd3)));                             \
+        memcpy(lane, &all, sizeof all);                                                            \
+        for (int j = 0; j < 16; j++)                                                               \
+            sum += lane[j];                                                                        \
+        return sum;                                                                                \
+    }
+#define LOW256(v) _mm256_slli_epi32(v, 16)
+#define HIGH256(v) _mm256_and_si256(v, _mm256_set1_epi32(-65536))
+#define LOW512(v) _mm512_slli_epi32(v, 16)
+#define HIGH512(v) _mm512_and_si512(v, _mm512_set1_epi32(-65536))
+DOT(dot_avx2, WITH("avx2,fma"), __m256, _mm256_setzero_ps(), LOAD256, _mm256_castsi256_ps, HIGH256,
+    LOW256, _mm256_fmadd_ps, _mm256_add_ps, _mm256_loadu_ps, 32)
+DOT(dot_f32_avx512, WITH("avx512f"), __m512, _mm512_setzero_ps(), LOAD512, _mm512_castsi512_ps,
+    HIGH512, LOW512, _mm512_fmadd_ps, _mm512_add_ps, _mm512_loadu_ps, 64)
+#endif
+
+float clsa_host_dot(const void *data, uint64_t n_values, const float *x)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        return dot_f32_avx512(data, n_values, x);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return dot_avx2(data, n_values, x);
+#endif
+    return dot_plain(data, n_values, x);
+}
+
+bool clsa_host_translation(uint32_t *entries, uint32_t *walkers)
+{
+#if defined(__x86_64__)
+    /* Software Optimization Guides of the AMD families 17h (Zen 2: 2048), 19h (Zen 3: 2048, Zen 4: 3072;
+     * 6 walkers) and 1Ah (4096); Intel 64 and IA-32 Optimization Reference Manual: 2048 entries since
+     * Sunny Cove with 2 walkers, 4 since Golden Cove, which is what has bf16 dot products and AMX. */
+    if (__builtin_cpu_is("amd")) {
+        *entries = __builtin_cpu_supports("avx512bf16") ? 3072 : 2048;
+        *walkers = 6;
+        return true;
+    }
+    if (__builtin_cpu_is("intel")) {
+        *entries = __builtin_cpu_supports("avx512f") ? 2048 : 1536;
+        *walkers = __builtin_cpu_supports("avx512bf16") ? 4 : 2;
+        return true;
+    }
+#endif
+    (void)entries;
+    (void)walkers;
+    return false;
+}

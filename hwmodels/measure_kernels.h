@@ -3,6 +3,7 @@
 #ifndef CLSA_HWMODELS_MEASURE_KERNELS_H
 #define CLSA_HWMODELS_MEASURE_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,12 @@ uint64_t clsa_host_read(const void *data, uint64_t bytes);
  * have none. */
 uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                           uint64_t row_bytes, size_t ahead);
+/* Sum of products of n_values (a multiple of 256) bfloat16 values with 256 float32 values again and
+ * again, x: what a product of a matrix in memory with a vector does, without its sums apart. */
+float clsa_host_dot(const void *data, uint64_t n_values, const float *x);
+/* The second level of the data TLB and the page walkers of this processor, as its maker and family have
+ * them; false when unknown. */
+bool clsa_host_translation(uint32_t *entries, uint32_t *walkers);
 /* `rounds` rounds of independent multiply-adds; returns float operations done through *flops. */
 float clsa_host_fma(uint64_t rounds, uint64_t *flops);
 /* The same with bf16 dot products; *flops is 0 where the processor has none. */

@@ -184,8 +184,8 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
     char source[200];
     put_number(w, "tlb.page", none ? SMALL_PAGE : HUGE_PAGE, "B",
                none ? "no transparent huge pages" : "transparent huge pages, as large blocks ask for");
-    put_number(w, "tlb.entries", 3072, "-", "estimate: second level of Zen 4, data");
-    put_number(w, "tlb.walkers", 6, "-", "estimate: Zen 4");
+    put_number(w, "tlb.entries", told(w, "tlb_entries", 2048), "-", "the processor's family");
+    put_number(w, "tlb.walkers", told(w, "tlb_walkers", 4), "-", "the processor's family");
     /* Memory far beyond what the last cache covers costs a dependent load more only for walks. */
     if (huge->value > near->value * 1.25 && huge->footprint_bytes > half_gib) {
         snprintf(source, sizeof source,
@@ -201,12 +201,27 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
     put_number(w, "tlb.walk", fmax(0, a->value - near->value), "ns", source);
 }
 
+/* The fastest stream from far beyond the caches: of several footprints, each may have met others' work. */
+static const struct clsa_measured *fastest(struct writing *w, const char *what, uint32_t threads,
+                                           uint64_t page)
+{
+    const double least = fmax(256 << 20, 4 * told(w, "size_l3", 0));
+    const struct clsa_measured *best = NULL;
+    for (size_t i = 0; i < w->set->n_rows; i++) {
+        const struct clsa_measured *m = &w->set->rows[i];
+        if (strcmp(m->what, what) == 0 && m->threads == threads && m->page_bytes == page &&
+            (double)m->footprint_bytes * threads >= least && (!best || m->value > best->value))
+            best = m;
+    }
+    return best ? best : need(w, what, threads, UINT64_MAX / 2, 0, page);
+}
+
 static void put_memory(struct writing *w, uint32_t threads)
 {
     const uint64_t large = UINT64_MAX / 2, half_gib = UINT64_C(512) << 20;
-    const struct clsa_measured *one = need(w, "read", 1, large, 0, HUGE_PAGE);
-    const struct clsa_measured *all = need(w, "read", threads, large, 0, HUGE_PAGE);
-    const struct clsa_measured *broken = need(w, "read", 1, large, 0, SMALL_PAGE);
+    const struct clsa_measured *one = fastest(w, "read", 1, HUGE_PAGE);
+    const struct clsa_measured *all = fastest(w, "read", threads, HUGE_PAGE);
+    const struct clsa_measured *broken = fastest(w, "read", 1, SMALL_PAGE);
     const struct clsa_measured *near = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
     const struct clsa_measured *far = need(w, "latency", 1, half_gib, 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
@@ -216,6 +231,8 @@ static void put_memory(struct writing *w, uint32_t threads)
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";
     char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
+    if (clsa_measured_find(w->set, "dot", 1, 0, 0, HUGE_PAGE))
+        put_measured(w, "core.dot", fastest(w, "dot", 1, HUGE_PAGE), 1, "GB/s");
     snprintf(source, sizeof source, "measured: read over %.4g MiB in small pages, %.4g GB/s",
              (double)broken->footprint_bytes / 0x1p20, broken->value);
     put_number(w, "core.page_break",

@@ -152,6 +152,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->overlap = clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
     out->row_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
+    out->dot = (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS) || op->kind == CLSA_OP_INDEX_SCORE;
     if (op->kind == CLSA_OP_TOPK)
         out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
     if (is_attention(op) && alone(step, op)) {
