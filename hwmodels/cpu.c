@@ -112,7 +112,11 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     /* The slowest thread has the most parts. */
     const double uneven = ceil(call->parts / used) * used / call->parts;
     const double clock = used > 1 ? m->core_clock : m->core_clock_one;
-    const double rate = used / m->core_count * clock / m->core_clock;
+    /* Threads that share a core's units get less each, the more of them run. */
+    const double each = m->vector_fp32 / m->core_count;
+    const double alone = m->vector_one > 0 ? m->vector_one : each * m->core_clock_one / m->core_clock;
+    const double busy_part = m->core_count > 1 ? (used - 1) / (m->core_count - 1) : 0;
+    const double rate = used / m->core_count * (alone + (each - alone) * busy_part) / each;
     memset(out, 0, sizeof *out);
 
     double arithmetic = call->vector_flops /
@@ -125,13 +129,14 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double l2_rate = m->l2_core_bandwidth * clock;
     const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
     const double stream = call->dot && m->core_dot > 0 ? m->core_dot : m->core_stream;
-    const double dram_rate = 1 / (1 / stream + m->core_page_break / m->tlb_page);
     double core = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];
         if (s->bytes <= 0)
             continue;
         const struct levels at = split(m, s, used);
+        const double page = s->small_pages ? fmin(m->tlb_page, CLSA_CPU_SMALL_PAGE) : m->tlb_page;
+        const double dram_rate = 1 / (1 / stream + m->core_page_break / page);
         double seconds = s->bytes * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
                          or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
@@ -148,11 +153,12 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram * s->bytes;
     }
-    /* A machine-wide limit meets all threads together, however uneven their shares. */
-    const double shared = dram_bytes / (m->dram_bandwidth * m->dram_stream) / uneven;
-    const double memory = fmax(core, shared);
     const double overlap = call->overlap > 0 ? call->overlap : 1;
-    const double busy = fmax(arithmetic, memory) + (1 - overlap) * fmin(arithmetic, memory);
+    const double mine = fmax(arithmetic, core) + (1 - overlap) * fmin(arithmetic, core);
+    /* The machine-wide limit meets all threads together, however uneven their shares, and while one
+     * waits for it others work. */
+    const double shared = dram_bytes / (m->dram_bandwidth * m->dram_stream) / uneven;
+    const double memory = fmax(core, shared), busy = fmax(mine, shared);
     out->arithmetic_seconds = arithmetic * uneven;
     out->memory_seconds = memory * uneven;
     out->memory_bound = memory > arithmetic;

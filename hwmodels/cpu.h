@@ -23,6 +23,7 @@ struct clsa_cpu_stream {
     double again_bytes;  /* further reads of the same bytes, answered by the core's own L2 */
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
+    bool small_pages;    /* consecutive bytes that lie in the smallest pages, whatever tlb.page says */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
     /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or
      * any cache, answered, and page walks of a row. */
@@ -53,6 +54,9 @@ struct clsa_cpu_time {
     double l1_bytes, l2_bytes, dram_bytes; /* that passed the core, its L2's miss side, memory */
     bool memory_bound;
 };
+
+/* The smallest page of common processors. */
+#define CLSA_CPU_SMALL_PAGE 4096.0
 
 /* Time of a call on `threads` threads (0: one a core), never more than parts. */
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,

@@ -47,6 +47,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(special_rate, "special.rate", COUNT_PER_CYCLE, CLSA_MAY_GPU, 16, 1, 1024,                    \
       "exponentials and the like an SM finishes a cycle")                                          \
     /* CPU compute */                                                                              \
+    X(vector_one, "vector.fp32_one", FLOPS, CLSA_MAY_CPU, 0, 0, 1e15,                              \
+      "vector.fp32 of one core alone, where threads share cores; 0: an equal part at its clock")   \
     X(core_count, "core.count", COUNT, CLSA_NEED_CPU, 0, 1, 65536, "physical cores")               \
     X(core_clock, "core.clock", HZ, CLSA_NEED_CPU, 0, 1e6, 1e11, "clock with all cores busy")      \
     X(core_clock_one, "core.clock_one", HZ, CLSA_MAY_CPU, 0, 0, 1e11,                              \

@@ -205,7 +205,7 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
 static const struct clsa_measured *fastest(struct writing *w, const char *what, uint32_t threads,
                                            uint64_t page)
 {
-    const double least = fmax(256 << 20, 4 * told(w, "size_l3", 0));
+    const double least = fmax(256 << 20, 8 * told(w, "size_l3", 0));
     const struct clsa_measured *best = NULL;
     for (size_t i = 0; i < w->set->n_rows; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
@@ -285,6 +285,7 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     put_measured(&w, "core.clock", &clock, 1, "GHz");
     put_measured(&w, "core.clock_one", &clock_one, 1, "GHz");
     put_measured(&w, "vector.fp32", need(&w, "fma_f32", threads, 0, 0, 0), 1, "GFLOP/s");
+    put_measured(&w, "vector.fp32_one", need(&w, "fma_f32", 1, 0, 0, 0), 1, "GFLOP/s");
     if (bf16)
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");

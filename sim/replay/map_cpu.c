@@ -14,7 +14,8 @@ enum {
     ROW_BLOCK = 192,
     COLUMN_BLOCK = 192,
     ROW_SLICE = 64,
-    SCORE_ROWS = 8
+    SCORE_ROWS = 8,
+    HUGE_FROM_BYTES = 2 << 20 /* sim/base/alloc.c: smaller blocks lie in small pages */
 };
 
 /* Top-k samples first from this many scores on, if few of them are wanted (kernels/x86/topk.c). */
@@ -97,15 +98,15 @@ static double elements_of(const struct clsa_step *step, const struct clsa_op *op
     }
 }
 
-/* Scores that stay in the running for the k best and are looked at again and again. */
+/* Scores that stay in the running for the k best and are looked at again and again: all that fit the
+ * buffer, or after sampling (a quarter's worth of a pass over the sample) those above a threshold that is
+ * meant to let somewhat more than k pass. */
 static double candidates_of(const struct clsa_step *step, const struct clsa_op *op)
 {
     const double rows = (double)clsa_op_rows(step, op), k = (double)op->topk;
     const double n = (double)clsa_op_keys_total(step, op) / fmax(1, rows);
-    if (k >= n)
-        return rows * n;
     if (n >= TOPK_SAMPLES_FROM && k <= n / 8)
-        return rows * (k + 4 * sqrt(k * n / TOPK_BUFFER) + TOPK_BUFFER);
+        return rows * (1.8 * k + TOPK_BUFFER / 4);
     return rows * fmin(n, 2 * k + TOPK_BUFFER);
 }
 
@@ -113,6 +114,12 @@ static bool is_attention(const struct clsa_op *op)
 {
     return op->kind == CLSA_OP_ATTN_WINDOW || op->kind == CLSA_OP_ATTN_DENSE ||
            op->kind == CLSA_OP_ATTN_SPARSE;
+}
+
+/* Rows that attention uses where they lie; others are copied to float32 first. */
+static bool direct(const struct clsa_op *op)
+{
+    return op->weight_dtype == CLSA_BF16 && op->head_dim % 32 == 0;
 }
 
 /* Bytes from one row's start that lie together: all heads where they follow each other. */
@@ -155,6 +162,9 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->dot = (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS) || op->kind == CLSA_OP_INDEX_SCORE;
     if (op->kind == CLSA_OP_TOPK)
         out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
+    if (is_attention(op) && !direct(op))
+        out->cycles += elements_of(step, op) / fmax(1, op->heads) * fmax(1, op->kv_heads) *
+                       clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
     if (is_attention(op) && alone(step, op)) {
         const double rows = (double)clsa_op_rows(step, op);
         const double joins = out->parts * (double)op->heads *
@@ -172,6 +182,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         s->write = o->access == CLSA_WRITE;
         s->bytes = (double)clsa_operand_rows(step, op, o) * (double)o->row_bytes * heads;
         s->distance = INFINITY;
+        s->small_pages = step->tensors[o->tensor].bytes < HUGE_FROM_BYTES;
         if (op->kind == CLSA_OP_TOPK && !s->write)
             s->again_bytes = s->bytes * (passes - 1);
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {

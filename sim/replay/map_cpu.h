@@ -20,7 +20,8 @@
  *   inflight           bytes of random rows that a core keeps outstanding; 0: what the core can
  *   overlap            part of the shorter of memory and arithmetic that hides
  *   passes             times over the data (top-k)
- *   pass_cycles        cycles a candidate of top-k, all rounds of narrowing down together
+ *   pass_cycles        cycles a candidate of top-k, all rounds of narrowing down together; cycles to copy
+ *                      K and V of one key and head to float32, where attention does that
  *   step_cycles        cycles of the loop around a random row
  *   combine_step       cycles to join one head of one split of decode attention
  *   prologue           cycles of a call before its first work */
