@@ -39,6 +39,7 @@ const char *clsa_fuzz_file(const char *suffix, const uint8_t *data, size_t bytes
     char name[32];
     snprintf(name, sizeof name, "input%s", suffix);
     const char *path = clsa_fuzz_path(name);
+    unlink(path); /* cutting a file short makes some file systems write it out */
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, bytes, f) != bytes || fclose(f) != 0)
         abort();
