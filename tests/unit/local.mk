@@ -8,3 +8,4 @@ include tests/unit/maps_dsa.mk
 include tests/unit/model.mk
 include tests/unit/traces.mk
 include tests/unit/store.mk
+include tests/unit/cpu.mk

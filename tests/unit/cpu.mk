@@ -1,0 +1,7 @@
+check_PROGRAMS += tests/unit/test_cpu
+TESTS += tests/unit/test_cpu
+tests_unit_test_cpu_SOURCES = tests/unit/test_cpu.c
+tests_unit_test_cpu_LDADD = libclsa_replay.a libclsa_model.a libclsa_kernels.a libclsa_hwmodels.a \
+  libclsa_base.a $(CSV_LIBS) $(JANSSON_LIBS) $(CLSA_TEST_LIBS) -lm
+
+EXTRA_DIST += tests/bench/cpu_compare.sh tests/bench/cpu_remote.sh

@@ -1,0 +1,467 @@
+/* The CPU model: formulas on the toy CPU (4 cores at 1 GHz), what more work or a better machine may never
+ * do, how ops become calls, and machines from measured figures. */
+#include "tests/unit/test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hwmodels/cpu.h"
+#include "hwmodels/measure.h"
+#include "kernels/parallel.h"
+#include "sim/model/plan.h"
+#include "sim/replay/closed.h"
+#include "sim/replay/map_cpu.h"
+
+#define WITHIN(a, b, part) ck_assert_double_eq_tol(a, b, (part) * fabs((double)(b)) + 1e-18)
+#define NEAR(a, b) WITHIN(a, b, 1e-9)
+
+static struct clsa_err err;
+
+static void path_of(char *out, size_t n, const char *folder, const char *name, const char *ending)
+{
+    snprintf(out, n, "%s/%s/%s%s", clsa_test_source(), folder, name, ending);
+}
+
+static struct clsa_machine machine_named(const char *name)
+{
+    struct clsa_machine m;
+    char path[512];
+    path_of(path, sizeof path, "hwmodels/machines", name, ".csv");
+    ck_assert_msg(clsa_machine_read(path, NULL, 0, &m, &err) == 0, "%s", err.text);
+    return m;
+}
+
+static double seconds(const struct clsa_machine *m, const struct clsa_cpu_call *call, unsigned threads)
+{
+    struct clsa_cpu_time t;
+    clsa_cpu_call_time(m, call, threads, &t);
+    return t.seconds;
+}
+
+static struct clsa_cpu_call streaming(double bytes, double distance)
+{
+    struct clsa_cpu_call call = {.parts = 64, .n_streams = 1};
+    call.streams[0] = (struct clsa_cpu_stream){.bytes = bytes, .distance = distance};
+    return call;
+}
+
+/* ---- the timing core ---- */
+
+START_TEST(streams_run_at_the_level_that_answers)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct clsa_cpu_time t;
+    struct clsa_cpu_call call = streaming(1e9, INFINITY);
+    NEAR(seconds(&m, &call, 1), 0.1); /* 10 GB/s a core */
+    clsa_cpu_call_time(&m, &call, 4, &t);
+    NEAR(t.seconds, 0.05 + 1e-6); /* 20 GB/s for all, and a fork */
+    NEAR(t.dram_bytes, 1e9);
+    call = streaming(64e3, 64e3); /* in one core's 128 KiB of L2: 32 B a cycle */
+    clsa_cpu_call_time(&m, &call, 1, &t);
+    NEAR(t.seconds, 2e-6);
+    NEAR(t.dram_bytes + 1, 1);
+    call = streaming(400e3, 400e3); /* in 1 MiB of L3: 16 B a cycle */
+    NEAR(seconds(&m, &call, 1), 25e-6);
+    NEAR(seconds(&m, &call, 8), 3.125e-6 + 1e-6); /* four cores, whose L2s hold it */
+    /* A stream with arithmetic in it has a rate of its own, and small pages cost at their ends. */
+    call = streaming(1e9, INFINITY);
+    call.dot = true;
+    NEAR(seconds(&m, &call, 1), 0.1);
+    m.core_dot = 5e9;
+    NEAR(seconds(&m, &call, 1), 0.2);
+    call.dot = false;
+    m.tlb_page = 2 << 20;
+    m.core_page_break = 4096 / 10e9;
+    NEAR(seconds(&m, &call, 1), 0.1 * (1 + 1 / 512.0));
+    call.streams[0].small_pages = true;
+    NEAR(seconds(&m, &call, 1), 0.2);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+START_TEST(rows_wait_for_their_first_line_and_for_walks)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct clsa_cpu_call call = streaming(640e3, INFINITY);
+    call.streams[0].row_bytes = 640; /* ten lines, ten at once: one latency a row */
+    call.streams[0].pool_bytes = 64 * 4096;
+    NEAR(seconds(&m, &call, 1), 1000 * 100e-9);
+    call.inflight_lines = 5;
+    NEAR(seconds(&m, &call, 1), 1000 * 200e-9);
+    call.inflight_lines = 0;
+    m.core_rows = 64 / 8e-9; /* lines behind the first sooner than at a tenth of a latency each */
+    NEAR(seconds(&m, &call, 1), 1000 * (10e-9 + 9 * 8e-9));
+    call.demand = true;
+    m.core_demand = 5;
+    NEAR(seconds(&m, &call, 1), 1000 * (20e-9 + 9 * 8e-9));
+    call.row_cycles = 7;
+    NEAR(seconds(&m, &call, 1), 1000 * (20e-9 + 9 * 8e-9 + 7e-9));
+    /* Waits for data and for a walk join to more than the longer and less than both. */
+    const struct clsa_cpu_call plain = {.parts = 1};
+    const double data = clsa_cpu_row(&m, &plain, 640, 0, 0, 0), walk = 80e-9;
+    const double both = clsa_cpu_row(&m, &plain, 640, 0, 0, walk);
+    ck_assert(both > fmax(data, walk) && both < data + walk);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+START_TEST(walks_cost_where_their_tables_lie)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    const double reach = m.tlb_entries * m.tlb_page;
+    ck_assert(clsa_cpu_walk(&m, reach, 64) == 0);
+    /* Half of the pages missed; 128 pages have their entries in 16 lines, which L2 holds: 10 cycles. */
+    NEAR(clsa_cpu_walk(&m, 2 * reach, 64), 0.5 * (m.tlb_walk + 10e-9));
+    double before = 0;
+    for (double pool = reach; pool < 1e13; pool *= 2) {
+        const double now = clsa_cpu_walk(&m, pool, 64);
+        ck_assert(now >= before);
+        before = now;
+    }
+    WITHIN(before, m.tlb_walk + m.dram_latency, 1e-6); /* beyond every cache */
+    ck_assert(clsa_cpu_walk(&m, 1e9, 4096) >= clsa_cpu_walk(&m, 1e9, 64));
+    /* Huge pages reach further, unless a hypervisor holds them in small ones. */
+    m.tlb_page = 2 << 20;
+    ck_assert(clsa_cpu_walk(&m, 64 * reach, 64) == 0);
+    m.tlb_host_page = 4096;
+    ck_assert(clsa_cpu_walk(&m, 64 * reach, 64) > 0);
+    const double hosted = clsa_cpu_walk(&m, 1e12, 64);
+    m.tlb_page = 4096;
+    ck_assert(clsa_cpu_walk(&m, 1e12, 64) > hosted);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+START_TEST(arithmetic_parts_and_forks)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct clsa_cpu_call call = {.parts = 1, .vector_flops = 1e6};
+    NEAR(seconds(&m, &call, 4), 1e6 / 10e9); /* one part runs on one core, without a fork */
+    call.parts = 4;
+    NEAR(seconds(&m, &call, 4), 1e6 / 40e9 + 1e-6);
+    call.parts = 5; /* one core has two of five parts */
+    NEAR(seconds(&m, &call, 4), 2.0 / 5 * 1e6 / 10e9 + 1e-6);
+    NEAR(seconds(&m, &call, 2), 3.0 / 5 * 1e6 / 10e9 + 0.5e-6); /* half way in the logarithm to four */
+    m.fork_join_one = 2e-7;
+    NEAR(seconds(&m, &call, 1), 1e6 / 10e9 + 2e-7);
+    m.vector_one = 20e9; /* alone on units that threads share */
+    NEAR(seconds(&m, &call, 1), 1e6 / 20e9 + 2e-7);
+    NEAR(seconds(&m, &call, 4), 2.0 / 5 * 1e6 / 10e9 + 1e-6);
+    m.vector_one = 0;
+    call = (struct clsa_cpu_call){.parts = 4, .matrix_flops = 1e6, .matrix_efficiency = 0.5};
+    NEAR(seconds(&m, &call, 4), 1e6 / 40e9 + 1e-6);
+    call = (struct clsa_cpu_call){.parts = 4, .cycles = 4000, .fixed_cycles = 10, .tail_cycles = 5};
+    NEAR(seconds(&m, &call, 4), 1e-6 + 15e-9 + 1e-6);
+    /* What one core does and waits for overlaps as far as the call says. */
+    call = streaming(1e6, INFINITY);
+    call.parts = 1;
+    call.vector_flops = 0.5e6; /* 50 us beside 100 us */
+    NEAR(seconds(&m, &call, 1), 100e-6);
+    call.overlap = 0.4;
+    NEAR(seconds(&m, &call, 1), 100e-6 + 0.6 * 50e-6);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+static const char *const machines[] = {"toy-cpu", "epyc-genoa", "xeon-spr", "grace"};
+
+START_TEST(more_work_never_takes_less)
+{
+    struct clsa_machine m = machine_named(machines[_i]);
+    for (unsigned threads = 1; threads <= m.core_count; threads *= 2) {
+        double before = 0;
+        for (double bytes = 1e3; bytes < 1e11; bytes *= 3) {
+            struct clsa_cpu_call call = streaming(bytes, bytes);
+            const double now = seconds(&m, &call, threads);
+            ck_assert_msg(now >= before, "%s: %g bytes", machines[_i], bytes);
+            before = now;
+            call.vector_flops = bytes;
+            ck_assert(seconds(&m, &call, threads) >= now);
+        }
+    }
+    struct clsa_cpu_call call = streaming(1e8, 3e7);
+    const double now = seconds(&m, &call, 1);
+    m.l3_size *= 2;
+    ck_assert(seconds(&m, &call, 1) <= now);
+    m.core_stream *= 2;
+    ck_assert(seconds(&m, &call, 1) <= now);
+    double before = 0;
+    for (double row = 64; row <= 4096; row *= 2) { /* longer rows take longer, a byte of them never more */
+        struct clsa_cpu_call rows = {.parts = 1};
+        const double walk = clsa_cpu_walk(&m, 4e9, row), one = clsa_cpu_row(&m, &rows, row, 0, 0, walk);
+        ck_assert(one >= before);
+        ck_assert(row == 64 || one <= 2 * before * 1.0001);
+        before = one;
+    }
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+START_TEST(caches_keep_less_of_what_is_further_away)
+{
+    for (double edge = 0.1; edge < 0.9; edge += 0.25) {
+        double before = 1;
+        ck_assert(clsa_cpu_kept(1e6 * (1 - edge), 1e6, edge) == 1);
+        ck_assert(clsa_cpu_kept(1e6 * (1 + edge) * 1.0001, 1e6, edge) == 0);
+        NEAR(clsa_cpu_kept(1e6, 1e6, edge), 0.5);
+        for (double d = 0; d < 3e6; d += 1e5) {
+            const double kept = clsa_cpu_kept(d, 1e6, edge);
+            ck_assert(kept <= before && kept >= 0);
+            before = kept;
+        }
+    }
+    ck_assert(clsa_cpu_kept(1, 0, 0.1) == 0);
+    ck_assert(clsa_cpu_kept(INFINITY, 1e9, 0.6) == 0);
+}
+END_TEST
+
+/* ---- ops as calls ---- */
+
+struct planned {
+    struct clsa_geometry g;
+    struct clsa_step step;
+    struct clsa_implementation impl;
+    uint64_t past[1];
+};
+
+static void plan_open(struct planned *p, const char *model, uint64_t context, uint32_t group,
+                      unsigned kv_dtype)
+{
+    struct clsa_plan_request r;
+    char path[512];
+    path_of(path, sizeof path, "models", model, ".json");
+    ck_assert_msg(clsa_geometry_read(path, &p->g, &err) == 0, "%s", err.text);
+    clsa_plan_decode(&p->g, 1, context, group, p->past, &r);
+    r.kv_dtype = r.index_dtype = kv_dtype;
+    r.activation_dtype = CLSA_F32;
+    ck_assert_msg(clsa_plan_build(&p->g, &r, &p->step, &err) == 0, "%s", err.text);
+    path_of(path, sizeof path, "hwmodels/implementations", "native", ".csv");
+    ck_assert_msg(clsa_impl_read(path, NULL, 0, &p->impl, &err) == 0, "%s", err.text);
+}
+
+static void plan_close(struct planned *p)
+{
+    clsa_plan_destroy(&p->step);
+    clsa_impl_destroy(&p->impl);
+}
+
+/* Units as kernels/parallel.c cuts them. */
+static size_t units_of_attention(size_t keys)
+{
+    size_t each = (keys + CLSA_PAR_SPLITS_MAX - 1) / CLSA_PAR_SPLITS_MAX;
+    each = (each + CLSA_PAR_SPLIT_KEYS - 1) / CLSA_PAR_SPLIT_KEYS * CLSA_PAR_SPLIT_KEYS;
+    return (keys + each - 1) / each;
+}
+
+START_TEST(parts_are_the_units_of_the_kernels)
+{
+    static const uint64_t contexts[] = {1, 100, 256, 257, 5000, 16384, 16385, 40000};
+    struct clsa_machine m = machine_named("toy-cpu");
+    for (size_t c = 0; c < sizeof contexts / sizeof *contexts; c++)
+        for (uint32_t group = 0; group <= 8; group += 4) {
+            struct planned p;
+            plan_open(&p, "clsa-byte-5m", contexts[c], group, CLSA_F32);
+            for (size_t i = 0; i < p.step.n_ops; i++) {
+                const struct clsa_op *op = &p.step.ops[i];
+                const uint64_t keys = clsa_op_keys(&p.step, op, 0);
+                struct clsa_cpu_call call;
+                clsa_map_cpu(&p.step, op, &m, &p.impl, &call);
+                if (op->kind == CLSA_OP_ATTN_DENSE || op->kind == CLSA_OP_ATTN_WINDOW)
+                    ck_assert_double_eq(call.parts, (double)units_of_attention(keys));
+                if (op->kind == CLSA_OP_ATTN_SPARSE)
+                    ck_assert_double_eq(call.parts,
+                                        (double)units_of_attention(keys < op->topk ? keys : op->topk));
+                if (op->kind == CLSA_OP_INDEX_SCORE)
+                    ck_assert_double_eq(call.parts, (double)((keys + CLSA_PAR_INDEX_KEYS - 1) /
+                                                             CLSA_PAR_INDEX_KEYS));
+                if (op->kind == CLSA_OP_NORM || op->kind == CLSA_OP_TOPK)
+                    ck_assert_double_eq(call.parts, 1);
+            }
+            plan_close(&p);
+        }
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+/* Joining K and V to one random row moves no bytes and drops none. */
+START_TEST(rows_of_keys_and_values_are_met_once)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct planned p;
+    unsigned seen = 0;
+    plan_open(&p, "clsa-0.6b", 20000, 16, CLSA_BF16);
+    for (size_t i = 0; i < p.step.n_ops; i++) {
+        const struct clsa_op *op = &p.step.ops[i];
+        struct clsa_cpu_call call;
+        double bytes = 0, asked = 0;
+        clsa_map_cpu(&p.step, op, &m, &p.impl, &call);
+        for (unsigned s = 0; s < call.n_streams; s++)
+            bytes += call.streams[s].bytes;
+        for (uint32_t o = 0; o < op->n_operands; o++)
+            asked += (double)clsa_operand_rows(&p.step, op, &op->operands[o]) *
+                     (double)op->operands[o].row_bytes *
+                     (op->operands[o].head_stride && op->kv_heads ? op->kv_heads : 1);
+        NEAR(bytes, asked);
+        if (op->kind != CLSA_OP_ATTN_SPARSE)
+            continue;
+        seen++;
+        ck_assert_double_eq(call.streams[1].row_bytes, 2.0 * op->kv_heads * op->head_dim * 2);
+        ck_assert_double_eq(call.streams[1].bytes, call.streams[1].row_bytes * (double)op->topk);
+        ck_assert_double_eq(call.streams[2].bytes, 0);
+    }
+    ck_assert_uint_eq(seen, p.g.cross_layers);
+    plan_close(&p);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+static uint64_t step_ps(const char *machine, uint64_t context, uint32_t group, uint32_t threads,
+                        double foreign)
+{
+    struct clsa_machine m = machine_named(machine);
+    struct clsa_prediction out;
+    struct planned p;
+    plan_open(&p, "clsa-0.6b", context, group, CLSA_BF16);
+    m.l3_foreign = foreign;
+    const struct clsa_closed_request r = {
+        .step = &p.step, .machine = &m, .impl = &p.impl, .threads = threads};
+    ck_assert_msg(clsa_closed_predict(&r, &out, &err) == 0, "%s", err.text);
+    const uint64_t ps = out.step_ps;
+    clsa_prediction_destroy(&out);
+    plan_close(&p);
+    clsa_machine_destroy(&m);
+    return ps;
+}
+
+START_TEST(steps_obey_context_groups_threads_and_neighbours)
+{
+    const char *machine = machines[_i];
+    uint64_t before = 0;
+    for (uint64_t context = 4096; context <= 131072; context *= 4) {
+        const uint64_t dense = step_ps(machine, context, 0, 1, 0);
+        ck_assert_uint_ge(dense, before);
+        before = dense;
+    }
+    const uint64_t g1 = step_ps(machine, 65536, 1, 1, 0), g4 = step_ps(machine, 65536, 4, 1, 0),
+                   g16 = step_ps(machine, 65536, 16, 1, 0);
+    ck_assert(g1 >= g4 && g4 >= g16);
+    ck_assert_uint_ge(step_ps(machine, 65536, 0, 1, 0), g1);
+    ck_assert_uint_lt(step_ps(machine, 65536, 4, 2, 0), g4);
+    ck_assert_uint_ge(step_ps(machine, 65536, 4, 1, 1e10), g4);
+    ck_assert_uint_eq(step_ps(machine, 65536, 4, 1, 0), g4); /* the same again */
+}
+END_TEST
+
+/* ---- machines from figures ---- */
+
+static const char figures[] =
+    "what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit\n"
+    "size_l1,0,0,0,0,32768,32768,32768,B\nsize_l2,0,0,0,0,1048576,1048576,1048576,B\n"
+    "size_l3,0,0,0,0,33554432,33554432,33554432,B\nmemory,0,0,0,0,8e9,8e9,8e9,B\n"
+    "huge_pages,0,0,0,0,1,1,1,-\n"
+    "call,1,0,0,0,2,2,2,ns\nclock,1,0,0,0,4,4,4,GHz\nfma_f32,1,0,0,0,100,100,100,GFLOP/s\n"
+    "fork_join,1,0,0,0,0.3,0.3,0.3,us\nclock,2,0,0,0,4,4,4,GHz\n"
+    "fma_f32,2,0,0,0,200,200,200,GFLOP/s\nfork_join,2,0,0,0,1,1,1,us\n"
+    "latency,1,16384,64,2097152,1,1,1,ns\nlatency,1,262144,64,2097152,4,4,4,ns\n"
+    "latency,1,3145728,64,2097152,14,14,14,ns\nlatency,1,67108864,64,2097152,100,100,100,ns\n"
+    "latency,1,67108864,64,4096,120,120,120,ns\nlatency,1,536870912,64,2097152,100,100,100,ns\n"
+    "read,1,16384,0,2097152,200,200,200,GB/s\nread,1,262144,0,2097152,100,100,100,GB/s\n"
+    "read,1,4194304,0,2097152,80,80,80,GB/s\nread,1,33554432,0,2097152,40,40,40,GB/s\n"
+    "read,1,536870912,0,2097152,20,20,20,GB/s\nread,1,536870912,0,4096,16,16,16,GB/s\n"
+    "read,2,536870912,0,2097152,30,30,30,GB/s\n"
+    "gather,1,536870912,64,2097152,6.4,6.4,6.4,GB/s\nfetch,1,536870912,64,2097152,12.8,12.8,12.8,GB/s\n"
+    "fetch,1,536870912,2048,2097152,16,16,16,GB/s\n";
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+START_TEST(machines_come_from_figures)
+{
+    struct clsa_measurement_set set;
+    struct clsa_machine m;
+    char from[] = "/tmp/clsa_figuresXXXXXX", to[] = "/tmp/clsa_machineXXXXXX";
+    close(mkstemp(from));
+    close(mkstemp(to));
+    write_text(from, figures);
+    ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text);
+    FILE *f = fopen(to, "w");
+    ck_assert_int_eq(clsa_measurement_machine(f, "figures", &set, &err), 0);
+    fclose(f);
+    ck_assert_msg(clsa_machine_read(to, NULL, 0, &m, &err) == 0, "%s", err.text);
+    ck_assert_double_eq(m.core_count, 2);
+    WITHIN(m.l2_latency, 16, 1e-5);
+    WITHIN(m.core_stream, 20e9, 1e-5);
+    WITHIN(m.dram_bandwidth, 30e9, 1e-5);
+    WITHIN(m.core_inflight, 12.8 * 100 / 64, 1e-5); /* Little's law */
+    WITHIN(m.core_demand, 6.4 * 100 / 64, 1e-5);
+    WITHIN(m.core_page_break, 4096 / 16e9 - 4096 / 20e9, 1e-5);
+    WITHIN(m.core_rows, 1984 / (2048 / 16e9 - 64 / 12.8e9), 1e-5);
+    WITHIN(m.tlb_page, 2 << 20, 1e-5);
+    WITHIN(m.tlb_walk, 20e-9, 1e-5);
+    ck_assert(m.tlb_host_page == 0);
+    /* 32 MiB stream at 40 GB/s: a third comes from memory (80 and 20 GB/s); the cache that keeps two
+     * thirds of it is larger than the system says, which bounds it. */
+    WITHIN(m.l3_size, 32 << 20, 1e-5);
+    clsa_machine_destroy(&m);
+    /* Written and read again they are the same figures. */
+    f = fopen(from, "w");
+    clsa_measurement_print(f, &set);
+    fclose(f);
+    struct clsa_measurement_set again;
+    ck_assert_int_eq(clsa_measurement_read(from, &again, &err), 0);
+    ck_assert_uint_eq(again.n_rows, set.n_rows);
+    for (size_t i = 0; i < set.n_rows; i++) {
+        ck_assert_str_eq(again.rows[i].what, set.rows[i].what);
+        ck_assert(fabs(again.rows[i].value - set.rows[i].value) <= 1e-6 * set.rows[i].value);
+    }
+    clsa_measurement_destroy(&again);
+    /* Without a figure that is needed there is no machine. */
+    for (size_t i = 0; i < set.n_rows; i++)
+        if (strcmp(set.rows[i].what, "fetch") == 0)
+            set.rows[i].what = "other";
+    f = fopen("/dev/null", "w");
+    ck_assert_int_eq(clsa_measurement_machine(f, "less", &set, &err), CLSA_ENOTFOUND);
+    ck_assert_ptr_nonnull(strstr(err.text, "fetch"));
+    fclose(f);
+    clsa_measurement_destroy(&set);
+    write_text(from, "what,threads,unit\nread,1,GB/s\n");
+    ck_assert_int_eq(clsa_measurement_read(from, &set, &err), CLSA_EFORMAT);
+    write_text(from, "what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit\n"
+                     "read,1,x,0,0,1,1,1,GB/s\n");
+    ck_assert_int_eq(clsa_measurement_read(from, &set, &err), CLSA_EFORMAT);
+    ck_assert_ptr_nonnull(strstr(err.text, ":2:"));
+    unlink(from);
+    unlink(to);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("cpu");
+    TCase *c = tcase_create("core");
+    tcase_add_test(c, streams_run_at_the_level_that_answers);
+    tcase_add_test(c, rows_wait_for_their_first_line_and_for_walks);
+    tcase_add_test(c, walks_cost_where_their_tables_lie);
+    tcase_add_test(c, arithmetic_parts_and_forks);
+    tcase_add_loop_test(c, more_work_never_takes_less, 0, 4);
+    tcase_add_test(c, caches_keep_less_of_what_is_further_away);
+    suite_add_tcase(s, c);
+    c = tcase_create("ops");
+    tcase_add_test(c, parts_are_the_units_of_the_kernels);
+    tcase_add_test(c, rows_of_keys_and_values_are_met_once);
+    tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, 4);
+    suite_add_tcase(s, c);
+    c = tcase_create("figures");
+    tcase_add_test(c, machines_come_from_figures);
+    suite_add_tcase(s, c);
+    return s;
+}
+
+CLSA_TEST_MAIN(suite)
