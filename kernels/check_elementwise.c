@@ -81,8 +81,18 @@ void check_head_norm(struct check_run *r)
     size_t count = check_sizes(r, &sizes), i;
 
     for (i = 0; i < count && sizes[i] <= 256; i++) {
-        norm_case(r, 1 + check_below(r, 3), 1 + check_below(r, 6), sizes[i], (int)(i % 2), 0);
-        norm_case(r, check_below(r, 3), 1 + check_below(r, 4), sizes[i], 0, (int)(i % 4));
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = 1 + check_below(r, 3);
+            const size_t draw_b = 1 + check_below(r, 6);
+
+            norm_case(r, draw_a, draw_b, sizes[i], (int)(i % 2), 0);
+        }
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 3);
+            const size_t draw_b = 1 + check_below(r, 4);
+
+            norm_case(r, draw_a, draw_b, sizes[i], 0, (int)(i % 4));
+        }
     }
 }
 
@@ -138,8 +148,18 @@ void check_rope(struct check_run *r)
     size_t count = check_sizes(r, &sizes), i;
 
     for (i = 0; i < count && sizes[i] <= 576; i++) {
-        rope_case(r, 1 + check_below(r, 4), 1 + check_below(r, 5), sizes[i] & ~(size_t)1, 0);
-        rope_case(r, check_below(r, 3), check_below(r, 3), sizes[i] & ~(size_t)1, (int)(i % 2));
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = 1 + check_below(r, 4);
+            const size_t draw_b = 1 + check_below(r, 5);
+
+            rope_case(r, draw_a, draw_b, sizes[i] & ~(size_t)1, 0);
+        }
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 3);
+            const size_t draw_b = check_below(r, 3);
+
+            rope_case(r, draw_a, draw_b, sizes[i] & ~(size_t)1, (int)(i % 2));
+        }
     }
 }
 
@@ -260,7 +280,12 @@ void check_softmax(struct check_run *r)
 
     for (i = 0; i < count; i++) {
         softmax_case(r, 1 + check_below(r, 3), sizes[i], 1, (int)(i % 6), (int)(i % 2));
-        softmax_case(r, check_below(r, 3), sizes[i], check_below(r, 2) ? 0.125f : -2, 0, 0);
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 3);
+            const float scale = check_below(r, 2) ? 0.125f : -2;
+
+            softmax_case(r, draw_a, sizes[i], scale, 0, 0);
+        }
         softmax_case(r, 2, sizes[i], 1, (int)((i + 3) % 6), (int)(i % 3 == 0));
     }
 }

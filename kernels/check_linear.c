@@ -94,10 +94,21 @@ void check_gemm(struct check_run *r)
         size_t m = rows[i % (sizeof rows / sizeof rows[0])];
 
         gemm_case(r, m, 1 + check_below(r, 40), sizes[i], storage[i % 3], 0);
-        gemm_case(r, 1 + check_below(r, 8), sizes[i] % 200, 1 + check_below(r, 130), storage[1], 0);
-        gemm_case(r, check_below(r, 20), check_below(r, 11), sizes[i], storage[(i + 1) % 3],
-                  (int)(i % 3));
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = 1 + check_below(r, 8);
+            const size_t draw_b = 1 + check_below(r, 130);
+
+            gemm_case(r, draw_a, sizes[i] % 200, draw_b, storage[1], 0);
+        }
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 20);
+            const size_t draw_b = check_below(r, 11);
+
+            gemm_case(r, draw_a, draw_b, sizes[i], storage[(i + 1) % 3], (int)(i % 3));
+        }
     }
+    gemm_case(r, 3, 5, 0, CLSA_KERNEL_BF16, 0); /* an empty sum is 0 and written */
+    gemm_case(r, 20, 9, 0, CLSA_KERNEL_F32, 0);
     gemm_case(r, 14, 6, 10300, CLSA_KERNEL_BF16, 0); /* beyond the values of k taken at a time */
     gemm_case(r, 29, 101, 1029, CLSA_KERNEL_BF16, 0);
     gemm_case(r, 1, 50, 2048, CLSA_KERNEL_BF16, 0);
@@ -151,16 +162,25 @@ void check_index_score(struct check_run *r)
     size_t count = check_sizes(r, &sizes), i;
 
     for (i = 0; i < count; i++) {
-        index_case(r, check_below(r, 5), check_below(r, 60), sizes[i], storage[i % 3], 0);
-        index_case(r, check_below(r, 5), sizes[i], 1 + check_below(r, 130), storage[(i + 1) % 3],
-                   (int)(i % 3));
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 5);
+            const size_t draw_b = check_below(r, 60);
+
+            index_case(r, draw_a, draw_b, sizes[i], storage[i % 3], 0);
+        }
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 5);
+            const size_t draw_b = 1 + check_below(r, 130);
+
+            index_case(r, draw_a, sizes[i], draw_b, storage[(i + 1) % 3], (int)(i % 3));
+        }
     }
     index_case(r, 3, r->quick ? 3001 : 20001, 128, CLSA_KERNEL_BF16, 0);
 }
 
 void check_index_heads_judge(struct check_run *r, const float *out, const float *q, const float *w,
-                             const struct clsa_rows *keys, size_t first, size_t count,
-                             size_t heads, size_t d, float scale, size_t row)
+                             const struct clsa_rows *keys, size_t first, size_t count, size_t heads,
+                             size_t d, float scale, size_t row)
 {
     size_t s, h;
 
@@ -207,8 +227,13 @@ void check_index_score_heads(struct check_run *r)
     size_t i;
 
     for (i = 0; i < sizeof heads / sizeof heads[0]; i++) {
-        index_heads_case(r, check_below(r, 4), check_below(r, 70), heads[i],
-                         1 + check_below(r, 130), storage[i % 3], 0);
+        { /* drawn one by one: the order of arguments is the compiler's */
+            const size_t draw_a = check_below(r, 4);
+            const size_t draw_b = check_below(r, 70);
+            const size_t draw_c = 1 + check_below(r, 130);
+
+            index_heads_case(r, draw_a, draw_b, heads[i], draw_c, storage[i % 3], 0);
+        }
         index_heads_case(r, 0, 1 + check_below(r, 40), heads[i], 128, storage[(i + 1) % 3],
                          (int)(i % 2));
     }

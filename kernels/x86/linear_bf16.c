@@ -38,42 +38,45 @@ CLSA_INLINE __m512bh pairs_n(const void *p, size_t n)
     return (__m512bh)_mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p);
 }
 
-CLSA_INLINE void tile_run(const struct tile *t, const int rows)
+/* As in tile.h: with one or two rows of x W streams from memory row after row, with more four rows
+ * of W meet each row of x. `rows` and `side` are compile-time constants. */
+CLSA_INLINE void tile_run(const struct tile *t, const int rows, const int side)
 {
     vf acc[TILE_ROWS][TILE_COLS];
-    size_t l = 0, tail;
-    int r, c;
+    size_t l, tail = t->length % PAIR, whole = t->length - tail;
+    int r, c, s;
 
     CLSA_UNROLL
-    for (r = 0; r < rows; r++) {
+    for (c = 0; c < TILE_COLS; c += side) {
         CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++)
-            acc[r][c] = vf_zero();
-    }
-    for (; l + PAIR <= t->length; l += PAIR) {
-        __m512bh x[TILE_ROWS];
-
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++)
-            x[r] = pairs(t->x + r * PITCH + l);
-        CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++) {
-            __m512bh w = pairs(t->w[c] + 2 * l);
-
+        for (r = 0; r < rows; r++) {
             CLSA_UNROLL
-            for (r = 0; r < rows; r++)
-                acc[r][c] = _mm512_dpbf16_ps(acc[r][c], x[r], w);
+            for (s = 0; s < side; s++)
+                acc[r][c + s] = vf_zero();
         }
-    }
-    tail = t->length - l;
-    if (tail > 0) {
-        CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++) {
-            __m512bh w = pairs_n(t->w[c] + 2 * l, tail);
+        for (l = 0; l < whole; l += PAIR) {
+            __m512bh x[TILE_ROWS];
 
             CLSA_UNROLL
             for (r = 0; r < rows; r++)
-                acc[r][c] = _mm512_dpbf16_ps(acc[r][c], pairs_n(t->x + r * PITCH + l, tail), w);
+                x[r] = pairs(t->x + r * PITCH + l);
+            CLSA_UNROLL
+            for (s = 0; s < side; s++) {
+                __m512bh w = pairs(t->w[c + s] + 2 * l);
+
+                CLSA_UNROLL
+                for (r = 0; r < rows; r++)
+                    acc[r][c + s] = _mm512_dpbf16_ps(acc[r][c + s], x[r], w);
+            }
+        }
+        CLSA_UNROLL
+        for (s = 0; tail > 0 && s < side; s++) {
+            __m512bh w = pairs_n(t->w[c + s] + 2 * whole, tail);
+
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                acc[r][c + s] =
+                    _mm512_dpbf16_ps(acc[r][c + s], pairs_n(t->x + r * PITCH + whole, tail), w);
         }
     }
     CLSA_UNROLL
@@ -90,22 +93,22 @@ static void tile_rows(const struct tile *t, size_t rows)
 {
     switch (rows) {
     case 1:
-        tile_run(t, 1);
+        tile_run(t, 1, 1);
         break;
     case 2:
-        tile_run(t, 2);
+        tile_run(t, 2, 1);
         break;
     case 3:
-        tile_run(t, 3);
+        tile_run(t, 3, TILE_COLS);
         break;
     case 4:
-        tile_run(t, 4);
+        tile_run(t, 4, TILE_COLS);
         break;
     case 5:
-        tile_run(t, 5);
+        tile_run(t, 5, TILE_COLS);
         break;
     default:
-        tile_run(t, 6);
+        tile_run(t, 6, TILE_COLS);
         break;
     }
 }
