@@ -7,6 +7,10 @@
  * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB (hwmodels/measured/cpu_*). */
 #define JOIN 2.5
 
+/* The loop of a plain gather: cycles of a row, and of a load or a prefetch of a line. */
+#define ROW_CYCLES 1.5
+#define LINE_CYCLES 0.4
+
 static double or_one(double value)
 {
     return value > 0 ? value : 1;
@@ -164,4 +168,30 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     out->memory_bound = memory > arithmetic;
     out->seconds = busy * uneven + m->call_cost + call->fixed_cycles / clock +
                    call->tail_cycles / clock + (call->parts > 1 ? fork_seconds(m, asked) : 0);
+}
+
+double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_bytes, double row_bytes,
+                       double page_bytes, unsigned threads, bool demand)
+{
+    struct clsa_machine m = *machine; /* borrows the strings */
+    const double lines = ceil(row_bytes / m.l2_line);
+    const struct clsa_cpu_call call = {
+        .parts = 1, .demand = demand, .row_cycles = ROW_CYCLES + lines * (demand ? 1 : 2) * LINE_CYCLES};
+    m.tlb_page = page_bytes;
+    const double walk = clsa_cpu_walk(&m, footprint_bytes, row_bytes);
+    /* Beyond L2 a line that is there has pushed another out to the L3, which costs as much as fetching. */
+    const double in_l2 = footprint_bytes <= m.l2_size;
+    double rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, 0, 0, walk);
+    double found = footprint_bytes < m.l3_size ? 1 : in_l2;
+    /* Between two visits of a row its footprint's misses and what others fetch push lines out at random;
+     * what is found speeds up what is fetched, so go round until both agree. */
+    for (int i = 0; i < 40; i++) {
+        const double seconds = footprint_bytes / (rate * threads);
+        const double others = m.l3_foreign * seconds, missed = footprint_bytes * (1 - found);
+        found = 0.5 * found + 0.5 * fmax(in_l2, m.l3_size > 0 ? exp(-(missed + others) / m.l3_size) : 0);
+        rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, in_l2, found, walk);
+        if (found < 1)
+            rate = fmin(rate, m.dram_bandwidth * m.dram_stream / threads / (1 - found));
+    }
+    return rate * threads;
 }

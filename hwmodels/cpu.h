@@ -81,4 +81,10 @@ double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, doub
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                     double row_bytes, double in_l2, double in_cache, double walk_seconds);
 
+/* Bytes a second that `threads` gather in rows at random places of `footprint_bytes`, over and over, from
+ * pages of `page_bytes`: each row is found in a cache for the part of the footprint that the cache holds
+ * beside what others bring into it. `demand`: rows are not prefetched. */
+double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_bytes, double row_bytes,
+                       double page_bytes, unsigned threads, bool demand);
+
 #endif

@@ -68,6 +68,12 @@ int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, st
 /* All figures as CSV: what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit. */
 void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set);
 
+struct clsa_machine;
+/* Every gather and fetch beside what the CPU model says of it on a machine derived from the set, as CSV:
+ * what,threads,footprint_bytes,row_bytes,page_bytes,measured_gbps,predicted_gbps,error_percent. */
+void clsa_measurement_gathers(FILE *out, const struct clsa_measurement_set *set,
+                              const struct clsa_machine *machine);
+
 /* A machine file (hwmodels/machine.h) for the host: measured figures with spread as their source,
  * sizes from the operating system, the rest marked as estimates. Caches that the system does not
  * describe take common sizes and say so. Returns 0 or CLSA_ENOTFOUND when a needed figure is missing. */

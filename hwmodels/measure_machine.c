@@ -297,3 +297,23 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);
     return w.status;
 }
+
+void clsa_measurement_gathers(FILE *out, const struct clsa_measurement_set *set,
+                              const struct clsa_machine *machine)
+{
+    fputs("what,threads,footprint_bytes,row_bytes,page_bytes,measured_gbps,predicted_gbps,"
+          "error_percent\n",
+          out);
+    for (size_t i = 0; i < set->n_rows; i++) {
+        const struct clsa_measured *m = &set->rows[i];
+        const bool demand = strcmp(m->what, "gather") == 0;
+        if ((!demand && strcmp(m->what, "fetch")) || m->value <= 0)
+            continue;
+        const double gbps = clsa_cpu_gather(machine, (double)m->footprint_bytes, (double)m->row_bytes,
+                                            (double)m->page_bytes, m->threads, demand) /
+                            1e9;
+        fprintf(out, "%s,%u,%llu,%llu,%llu,%.3f,%.3f,%.1f\n", m->what, m->threads,
+                (unsigned long long)m->footprint_bytes, (unsigned long long)m->row_bytes,
+                (unsigned long long)m->page_bytes, m->value, gbps, (gbps / m->value - 1) * 100);
+    }
+}

@@ -1,6 +1,7 @@
 /* machine measure: describe the host as a machine file. */
 #include <string.h>
 
+#include "hwmodels/machine.h"
 #include "hwmodels/measure.h"
 #include "sim/base/file.h"
 #include "sim/base/log.h"
@@ -31,6 +32,24 @@ static int write_file(const char *path, const struct clsa_measurement_set *set, 
     return clsa_outfile_commit(&file, err);
 }
 
+/* The gathers beside what the model says of them on the machine that was written to `host`. */
+static int write_gathers(const char *path, const char *host, const struct clsa_measurement_set *set,
+                         struct clsa_err *err)
+{
+    struct clsa_machine machine;
+    struct clsa_outfile file;
+    int status = clsa_machine_read(host, NULL, 0, &machine, err);
+    if (status)
+        return status;
+    status = clsa_outfile_open(path, &file, err);
+    if (status == CLSA_OK) {
+        clsa_measurement_gathers(file.stream, set, &machine);
+        status = clsa_outfile_commit(&file, err);
+    }
+    clsa_machine_destroy(&machine);
+    return status;
+}
+
 static int run(const struct clsa_args *args, struct clsa_err *err)
 {
     struct clsa_progress progress;
@@ -41,6 +60,8 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
         (status = clsa_arg_size(args, "memory", 16u << 20, UINT64_C(1) << 40, &memory, err)) ||
         (status = clsa_arg_size(args, "repeats", 3, 31, &repeats, err)))
         return status;
+    if (clsa_arg_given(args, "gathers") && !clsa_arg_given(args, "output"))
+        return clsa_fail(err, CLSA_EUSAGE, "machine measure: --gathers needs -o");
     clsa_progress_begin(&progress, "measuring", 60);
     const struct clsa_measure_options options = {.threads = (uint32_t)threads,
                                                  .memory_bytes = memory,
@@ -53,11 +74,14 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     if (status)
         return status;
     const char *figures = clsa_arg(args, "figures", NULL);
+    const char *gathers = clsa_arg(args, "gathers", NULL), *host = clsa_arg(args, "output", "-");
     if (figures)
         status = write_file(figures, &set, NULL, false, err);
     if (status == CLSA_OK)
-        status = write_file(clsa_arg(args, "output", "-"), &set, clsa_arg(args, "name", "this host"),
+        status = write_file(host, &set, clsa_arg(args, "name", "this host"),
                             true, err);
+    if (status == CLSA_OK && gathers)
+        status = write_gathers(gathers, host, &set, err);
     clsa_measurement_destroy(&set);
     return status;
 }
@@ -65,6 +89,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
 static const struct clsa_option options[] = {
     {"output", "F.csv", "the machine file (default: standard output; also -o)"},
     {"figures", "F.csv", "every measured figure with its spread"},
+    {"gathers", "F.csv", "gathers of random rows, measured and as the model has them; with -o"},
     {"from", "F.csv", "derive the machine from figures measured before, maybe elsewhere"},
     {"name", "TEXT", "title of the machine"},
     {"memory", "BYTES", "largest footprint (default 4 GiB, or a third of what is free)"},

@@ -3,9 +3,9 @@
 # model, at 8K and 64K tokens of context, dense and for each group size, on one and on all threads.
 #   cpu_compare.sh [OUT]      CLSA: the program (default ./clsa)     THREADS: default "1 all cores"
 #   HOST: a machine file of this host instead of measuring one       MODELS, CONTEXTS: subsets
-# Writes OUT/host.csv (the machine), OUT/figures.csv (every figure, with what the model says of it),
-# OUT/ops.csv (every op) and OUT/steps.csv (steps, speed-ups), and prints a summary. Run it on an idle
-# host.
+# Writes OUT/host.csv (the machine), OUT/figures.csv (every figure), OUT/gathers.csv (random rows, measured
+# and as the model has them), OUT/ops.csv (every op) and OUT/steps.csv (steps, speed-ups), and prints a
+# summary. Run it on an idle host.
 set -eu
 out=${1:-cpu}
 clsa=${CLSA:-./clsa}
@@ -16,7 +16,8 @@ mkdir -p "$out"
 if [ -n "${HOST:-}" ]; then
     [ "$HOST" = "$out/host.csv" ] || cp "$HOST" "$out/host.csv"
 else
-    "$clsa" machine measure -o "$out/host.csv" --figures "$out/figures.csv"
+    "$clsa" machine measure -o "$out/host.csv" --figures "$out/figures.csv" \
+        --gathers "$out/gathers.csv"
 fi
 
 echo threads,model,batch,context,group,op,count,measured_us,predicted_us,error_percent,share_percent \
@@ -79,3 +80,7 @@ END {
     printf "speed-ups: %d of %d within 6 %%, worst %.1f %%\n", close_, pairs, far
     printf "ops above 2 %% of a step: %d of %d within 20 %%\n%s", ops - bad, ops, worst
 }' "$out/ops.csv"
+if [ -f "$out/gathers.csv" ]; then
+    awk -F, 'NR > 1 { n++; e = $8 < 0 ? -$8 : $8; if (e <= 20) good++; sum += e }
+        END { printf "gathers: %d of %d within 20 %%, mean %.1f %%\n", good, n, sum / n }' "$out/gathers.csv"
+fi
