@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* How the waits for data and for page walks of a row join: between their sum (1) and the longer of the
- * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB (hwmodels/measured/cpu_*). */
+ * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB (hwmodels/measured/zen4x2_cpu_gathers.csv). */
 #define JOIN 2.5
 
 /* The loop of a plain gather: cycles of a row, and of a load or a prefetch of a line. */
@@ -133,7 +133,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double l2_rate = m->l2_core_bandwidth * clock;
     const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
     const double stream = call->dot && m->core_dot > 0 ? m->core_dot : m->core_stream;
-    double core = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
+    struct clsa_cpu_call cold_call = *call;
+    cold_call.demand = true;
+    double core = 0, cold = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];
         if (s->bytes <= 0)
@@ -151,6 +153,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             seconds = fmax(seconds, s->bytes / s->row_bytes *
                                         clsa_cpu_row(m, call, s->row_bytes, at.l2, at.l2 + at.l3, walk));
         }
+        if (s->cold_bytes > 0)
+            cold += s->cold_bytes / s->cold_row_bytes / used *
+                    clsa_cpu_row(m, &cold_call, s->cold_row_bytes, at.l2, at.l2 + at.l3, 0);
         core += (seconds + s->again_bytes / l2_rate) / used;
         dram_bytes += at.dram * s->bytes;
         out->l1_bytes += s->bytes + s->again_bytes;
@@ -158,7 +163,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         out->dram_bytes += at.dram * s->bytes;
     }
     const double overlap = call->overlap > 0 ? call->overlap : 1;
-    const double mine = fmax(arithmetic, core) + (1 - overlap) * fmin(arithmetic, core);
+    const double mine = fmax(arithmetic, core) + (1 - overlap) * fmin(arithmetic, core) + cold;
     /* The machine-wide limit meets all threads together, however uneven their shares, and while one
      * waits for it others work. */
     const double shared = dram_bytes / (m->dram_bandwidth * m->dram_stream) / uneven;

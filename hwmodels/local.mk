@@ -80,6 +80,11 @@ EXTRA_DIST += hwmodels/measured/README.md \
   hwmodels/measured/h100_own_steps.csv \
   hwmodels/measured/h100_sparse_attention.csv \
   hwmodels/measured/h100_topk.csv \
+  hwmodels/measured/zen4x2_cpu_figures.csv \
+  hwmodels/measured/zen4x2_cpu_gathers.csv \
+  hwmodels/measured/zen4x2_cpu_host.csv \
+  hwmodels/measured/zen4x2_cpu_ops.csv \
+  hwmodels/measured/zen4x2_cpu_steps.csv \
   hwmodels/measured/xeon16_cpu_figures.csv \
   hwmodels/measured/xeon16_cpu_host.csv \
   hwmodels/measured/xeon16_cpu_ops.csv \

@@ -216,6 +216,27 @@ static const struct clsa_measured *fastest(struct writing *w, const char *what, 
     return best ? best : need(w, what, threads, UINT64_MAX / 2, 0, page);
 }
 
+/* How fast the lines behind the first of a row come: the best of the longer rows, since others on the host
+ * only ever make it slower. */
+static void put_rows(struct writing *w, const struct clsa_measured *line)
+{
+    char source[200];
+    double best = 0;
+    uint64_t best_row = 0;
+    for (uint64_t bytes = 512; bytes <= 4096; bytes *= 2) {
+        const struct clsa_measured *row =
+            clsa_measured_find(w->set, "fetch", 1, line->footprint_bytes, bytes, HUGE_PAGE);
+        const double more = row ? (double)bytes / row->value - 64 / line->value : 0;
+        if (more > 0 && (double)(bytes - 64) / more > best) {
+            best = (double)(bytes - 64) / more;
+            best_row = bytes;
+        }
+    }
+    snprintf(source, sizeof source, "measured: fetch over %.4g MiB, rows of %llu bytes against 64",
+             (double)line->footprint_bytes / 0x1p20, (unsigned long long)best_row);
+    put_number(w, "core.rows", best, "GB/s", source);
+}
+
 static void put_memory(struct writing *w, uint32_t threads)
 {
     const uint64_t large = UINT64_MAX / 2, half_gib = UINT64_C(512) << 20;
@@ -227,7 +248,6 @@ static void put_memory(struct writing *w, uint32_t threads)
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
     const struct clsa_measured *loaded = clsa_measured_find(w->set, "loaded", threads, 0, 0, 0);
     const struct clsa_measured *line = need(w, "fetch", 1, half_gib, 64, HUGE_PAGE);
-    const struct clsa_measured *row = need(w, "fetch", 1, half_gib, 2048, HUGE_PAGE);
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";
     char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
@@ -239,11 +259,7 @@ static void put_memory(struct writing *w, uint32_t threads)
                fmax(0, SMALL_PAGE / broken->value - SMALL_PAGE / one->value), "ns", source);
     put_lines(w, "core.inflight", "fetch", half_gib, far);
     put_lines(w, "core.demand", "gather", half_gib, far);
-    snprintf(source, sizeof source,
-             "measured: fetch over %.4g MiB, rows of 2048 bytes %.4g GB/s, of 64 bytes %.4g GB/s",
-             (double)row->footprint_bytes / 0x1p20, row->value, line->value);
-    put_number(w, "core.rows", (2048 - 64) / fmax(1, 2048 / row->value - 64 / line->value), "GB/s",
-               source);
+    put_rows(w, line);
     put_number(w, "dram.size", told(w, "memory", 1e9), "B",
                "operating system");
     put_measured(w, "dram.bandwidth", one->value > all->value ? one : all, 1, "GB/s");

@@ -15,6 +15,7 @@ enum {
     COLUMN_BLOCK = 192,
     ROW_SLICE = 64,
     SCORE_ROWS = 8,
+    COLD_KEYS = 64, /* kernels/x86/attention.c: a block of keys */
     HUGE_FROM_BYTES = 2 << 20 /* sim/base/alloc.c: smaller blocks lie in small pages */
 };
 
@@ -185,6 +186,11 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         s->small_pages = step->tensors[o->tensor].bytes < HUGE_FROM_BYTES;
         if (op->kind == CLSA_OP_TOPK && !s->write)
             s->again_bytes = s->bytes * (passes - 1);
+        if (o->axis == CLSA_AXIS_KEYS && is_attention(op) && alone(step, op)) {
+            /* Each part begins with a block of keys that nobody asked for ahead. */
+            s->cold_row_bytes = run_bytes(op, o);
+            s->cold_bytes = fmin(s->bytes, out->parts * COLD_KEYS * s->cold_row_bytes);
+        }
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {
             s->row_bytes = run_bytes(op, o);
             s->pool_bytes = (double)step->tensors[o->tensor].bytes;
