@@ -1,5 +1,8 @@
 #include "kernels/parallel.h"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -46,57 +49,114 @@ void clsa_par_rows(size_t rows, size_t slice, void (*body)(void *ctx, size_t fir
     clsa_par_for(ceil_div(rows, c.slice), rows_unit, &c);
 }
 
-/* Units of a product: with few rows of X, runs of outputs whose weights are some 128 KiB, so that
- * each streams long enough for the prefetcher; with many, squares that keep a block of W in L2. */
+/* A product's columns in a row, those of all products behind each other, once for every block of
+ * rows of X. */
 struct gemm_ctx {
     const struct clsa_kernels *kernels;
     const struct clsa_par_product *products;
-    size_t products_count;
     const float *x;
     ptrdiff_t ldx;
-    size_t m, k, m_block, n_block, m_units;
+    size_t m, k, m_block, columns;
+    size_t next; /* first column that nobody took, in all blocks of rows */
 };
 
-enum { FEW_ROWS = 16, ROW_BLOCK = 192, STREAM_BYTES = 1 << 17, COLUMN_BLOCK = 192 };
+enum {
+    FEW_ROWS = 16,
+    STREAM_BYTES = 1 << 17, /* weights of a unit that streams: long enough for the prefetcher */
+    ROW_BLOCK = 192,
+    COLUMN_BLOCK = 96 /* many rows: columns of a unit are whole multiples, but the last */
+};
 
-static void gemm_unit(void *opaque, size_t unit)
+/* Columns first .. first+count-1 of one block of rows: the rest of a product, or less. Returns how
+ * many were done. */
+static size_t gemm_columns(const struct gemm_ctx *c, size_t i, size_t first, size_t count)
 {
-    const struct gemm_ctx *c = opaque;
     const struct clsa_par_product *p = c->products;
     struct clsa_rows w;
-    size_t i, j, units;
 
-    while (units = ceil_div(p->n, c->n_block) * c->m_units, unit >= units) {
-        unit -= units;
-        p++;
-    }
-    i = unit % c->m_units * c->m_block;
-    j = unit / c->m_units * c->n_block;
+    for (; first >= p->n; p++)
+        first -= p->n;
+    count = least(count, p->n - first);
     w = p->w;
-    w.base = (const char *)w.base + (ptrdiff_t)j * w.row_stride_bytes;
-    c->kernels->gemm(p->y + (ptrdiff_t)i * p->ldy + (ptrdiff_t)j, p->ldy,
-                     c->x + (ptrdiff_t)i * c->ldx, c->ldx, &w, least(c->m_block, c->m - i),
-                     least(c->n_block, p->n - j), c->k);
+    w.base = (const char *)w.base + (ptrdiff_t)first * w.row_stride_bytes;
+    c->kernels->gemm(p->y + (ptrdiff_t)i * p->ldy + (ptrdiff_t)first, p->ldy,
+                     c->x + (ptrdiff_t)i * c->ldx, c->ldx, &w, least(c->m_block, c->m - i), count,
+                     c->k);
+    return count;
+}
+
+static size_t stream_columns(size_t k)
+{
+    size_t width = k ? STREAM_BYTES / (2 * k) : STREAM_BYTES;
+
+    return width < 16 ? 16 : width / 16 * 16;
+}
+
+static void stream_unit(void *opaque, size_t unit)
+{
+    const struct gemm_ctx *c = opaque;
+    size_t width = stream_columns(c->k), first, end = least((unit + 1) * width, c->columns);
+
+    for (first = unit * width; first < end;)
+        first += gemm_columns(c, 0, first, end - first);
+}
+
+/* Takes a share of the columns left: half of what a thread has to expect, so that what is prepared
+ * once a call (the rows of X) serves many columns, and the last shares are small. Returns 0 when
+ * nothing is left. */
+static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t *first)
+{
+    size_t count = 0;
+
+#pragma omp critical(clsa_par_gemm)
+    {
+        size_t left = total - c->next, row_end = c->columns - c->next % c->columns;
+
+        *first = c->next;
+        if (left > 0) {
+            count = threads > 1 ? ceil_div(left, 2 * threads) : left;
+            count = least(ceil_div(count, COLUMN_BLOCK) * COLUMN_BLOCK, row_end);
+            c->next += count;
+        }
+    }
+    return count;
+}
+
+static void gemm_blocks(struct gemm_ctx *c)
+{
+    size_t total = ceil_div(c->m, c->m_block) * c->columns;
+
+#pragma omp parallel
+    {
+        size_t first, count, done;
+#ifdef _OPENMP
+        size_t threads = (size_t)omp_get_num_threads();
+#else
+        size_t threads = 1;
+#endif
+
+        while ((count = gemm_take(c, total, threads, &first)) > 0)
+            for (; count > 0; first += done, count -= done)
+                done = gemm_columns(c, first / c->columns * c->m_block, first % c->columns, count);
+    }
 }
 
 void clsa_par_gemm_many(const struct clsa_kernels *kernels, const struct clsa_par_product *products,
                         size_t products_count, const float *x, ptrdiff_t ldx, size_t m, size_t k)
 {
-    struct gemm_ctx c = {kernels, products, products_count, x, ldx, m, k, m, COLUMN_BLOCK, 1};
-    size_t units = 0, p;
+    struct gemm_ctx c = {kernels, products, x, ldx, m, k, m, 0, 0};
+    size_t p;
 
-    if (m == 0)
+    for (p = 0; p < products_count; p++)
+        c.columns += products[p].n;
+    if (m == 0 || c.columns == 0)
         return;
     if (m <= FEW_ROWS) {
-        c.n_block = k ? STREAM_BYTES / (2 * k) : STREAM_BYTES;
-        c.n_block = c.n_block < 16 ? 16 : c.n_block / 16 * 16;
+        clsa_par_for(ceil_div(c.columns, stream_columns(k)), stream_unit, &c);
     } else {
         c.m_block = ceil_div(ceil_div(m, ceil_div(m, ROW_BLOCK)), 6) * 6; /* even blocks */
+        gemm_blocks(&c);
     }
-    c.m_units = ceil_div(m, c.m_block);
-    for (p = 0; p < products_count; p++)
-        units += ceil_div(products[p].n, c.n_block) * c.m_units;
-    clsa_par_for(units, gemm_unit, &c);
 }
 
 void clsa_par_gemm(const struct clsa_kernels *kernels, float *y, ptrdiff_t ldy, const float *x,

@@ -11,6 +11,7 @@
 enum {
     BLOCK_FLOATS = 8192, /* K block and V block: 32 KiB each */
     ROWS = 96,           /* query rows named at a time */
+    ROW_FLOATS = 12288,  /* of a prefill, kept close together: q and outputs are 48 KiB each */
     SCORE_ROWS = 24,     /* query rows whose scores are held at a time */
 #if defined(__AVX512F__)
     VALUE_ROWS = 6,
@@ -285,18 +286,6 @@ static void attend(const struct query_rows *rows, const struct clsa_attn *a,
     }
 }
 
-static void clear(struct query_rows *rows, size_t dv)
-{
-    size_t r, j;
-
-    for (r = 0; r < rows->count; r++) {
-        *rows->max[r] = -INFINITY;
-        *rows->sum[r] = 0;
-        for (j = 0; j < dv; j++)
-            rows->acc[r][j] = 0;
-    }
-}
-
 /* One query token, every head. Heads inside, blocks outside: a token's K and V rows of all heads
  * lie together and are fetched together. */
 static void part(const struct clsa_attn *a, const float *q, const int32_t *index, size_t first,
@@ -388,11 +377,46 @@ void clsa_x_attn_combine(float *out, const struct clsa_attn_part *parts, size_t 
     }
 }
 
-/* The rows of a prefill, ROWS at a time. Blocks begin at multiples of the block size whatever the
- * queries, so that a query's result does not depend on its neighbours. */
-static void prefill_rows(const struct clsa_attn *a, struct query_rows *rows, size_t head,
+/* Query rows of a prefill, q and unnormalised output side by side: in a model's own layout rows lie
+ * powers of two apart and push each other out of the caches. */
+struct prefill {
+    struct query_rows rows;
+    float *out[ROWS];
+    float max[ROWS], sum[ROWS];
+    _Alignas(64) float q[ROW_FLOATS];
+    _Alignas(64) float acc[ROW_FLOATS];
+};
+
+static size_t prefill_room(const struct clsa_attn *a)
+{
+    size_t wide = padded(a->d > a->dv ? a->d : a->dv);
+
+    return least(ROWS, ROW_FLOATS / (wide ? wide : VF_N));
+}
+
+static void prefill_row(struct prefill *p, const struct clsa_attn *a, const float *q, float *out,
+                        size_t low, size_t high)
+{
+    size_t i = p->rows.count++;
+
+    p->rows.q[i] = p->q + i * padded(a->d);
+    p->rows.acc[i] = p->acc + i * padded(a->dv);
+    p->rows.max[i] = p->max + i;
+    p->rows.sum[i] = p->sum + i;
+    p->rows.low[i] = low;
+    p->rows.high[i] = high;
+    p->out[i] = out;
+    p->max[i] = -INFINITY;
+    p->sum[i] = 0;
+    memcpy(p->q + i * padded(a->d), q, a->d * sizeof *q);
+}
+
+/* Blocks begin at multiples of the block size whatever the queries, so that a query's result does
+ * not depend on its neighbours. */
+static void prefill_rows(struct prefill *p, const struct clsa_attn *a, size_t head,
                          const int32_t *index)
 {
+    struct query_rows *rows = &p->rows;
     struct key_block block;
     size_t low = rows->low[0], high = rows->high[0], step = block_keys(a), begin, r, j;
     struct key_run run;
@@ -402,7 +426,7 @@ static void prefill_rows(const struct clsa_attn *a, struct query_rows *rows, siz
         high = rows->high[r] > high ? rows->high[r] : high;
     }
     run = run_of(a, index, 0, high);
-    clear(rows, a->dv);
+    memset(p->acc, 0, rows->count * padded(a->dv) * sizeof *p->acc);
     for (begin = low / step * step; begin < high; begin += step) {
         size_t skip = low > begin ? low - begin : 0, keys = least(step, high - begin);
         struct ahead next = {&run, head, begin + keys, least(high, begin + keys + step)};
@@ -410,33 +434,32 @@ static void prefill_rows(const struct clsa_attn *a, struct query_rows *rows, siz
         load_block(&block, &run, head, begin, skip, keys);
         attend(rows, a, &block, begin, keys, &next);
     }
-    for (r = 0; r < rows->count; r++)
-        for (j = 0; j < a->dv; j++)
-            rows->acc[r][j] = *rows->max[r] == -INFINITY ? 0 : rows->acc[r][j] / *rows->sum[r];
+    for (r = 0; r < rows->count; r++) {
+        vf sum = vf_set1(p->max[r] == -INFINITY ? 1 : p->sum[r]); /* no key: zeros */
+
+        for (j = 0; j + VF_N <= a->dv; j += VF_N)
+            vf_store(p->out[r] + j, vf_div(vf_load(rows->acc[r] + j), sum));
+        if (j < a->dv)
+            vf_store_n(p->out[r] + j, vf_div(vf_load(rows->acc[r] + j), sum), a->dv - j);
+    }
+    rows->count = 0;
 }
 
 void clsa_x_attn_prefill(const struct clsa_attn *a, float *out, ptrdiff_t ldo, const float *q,
                          ptrdiff_t ldq, size_t first, size_t nq, size_t window)
 {
-    size_t group = a->q_heads / a->kv_heads, head, g, i, at;
-    float max[ROWS], sum[ROWS];
-    struct query_rows rows;
+    size_t group = a->q_heads / a->kv_heads, room = prefill_room(a), head, i;
+    struct prefill p;
 
-    for (head = 0; head < a->kv_heads; head++)
-        for (at = 0; at < nq * group; at += rows.count) {
-            rows.count = least(ROWS, nq * group - at);
-            for (i = 0; i < rows.count; i++) {
-                size_t query = (at + i) / group, end = first + query + 1;
+    for (p.rows.count = 0, head = 0; head < a->kv_heads; head++)
+        for (i = 0; i < nq * group; i++) {
+            size_t query = i / group, end = first + query + 1, h = head * group + i % group;
 
-                g = head * group + (at + i) % group;
-                rows.q[i] = q + (ptrdiff_t)query * ldq + (ptrdiff_t)(g * a->d);
-                rows.acc[i] = out + (ptrdiff_t)query * ldo + (ptrdiff_t)(g * a->dv);
-                rows.max[i] = max + i;
-                rows.sum[i] = sum + i;
-                rows.low[i] = window > 0 && end > window ? end - window : 0;
-                rows.high[i] = end;
-            }
-            prefill_rows(a, &rows, head, NULL);
+            prefill_row(&p, a, q + (ptrdiff_t)query * ldq + (ptrdiff_t)(h * a->d),
+                        out + (ptrdiff_t)query * ldo + (ptrdiff_t)(h * a->dv),
+                        window > 0 && end > window ? end - window : 0, end);
+            if (p.rows.count == room || i + 1 == nq * group)
+                prefill_rows(&p, a, head, NULL);
         }
 }
 
@@ -444,24 +467,18 @@ void clsa_x_attn_sparse_prefill(const struct clsa_attn *a, float *out, ptrdiff_t
                                 const float *q, ptrdiff_t ldq, size_t nq, const int32_t *index,
                                 ptrdiff_t ld_index, const int32_t *count)
 {
-    size_t group = a->q_heads / a->kv_heads, head, g, i, query;
-    float max[ROWS], sum[ROWS];
-    struct query_rows rows;
+    size_t group = a->q_heads / a->kv_heads, room = prefill_room(a), head, i, query;
+    struct prefill p;
 
-    for (query = 0; query < nq; query++)
+    for (p.rows.count = 0, query = 0; query < nq; query++)
         for (head = 0; head < a->kv_heads; head++)
-            for (g = 0; g < group; g += rows.count) {
-                rows.count = least(ROWS, group - g);
-                for (i = 0; i < rows.count; i++) {
-                    size_t h = head * group + g + i;
+            for (i = 0; i < group; i++) {
+                size_t h = head * group + i;
 
-                    rows.q[i] = q + (ptrdiff_t)query * ldq + (ptrdiff_t)(h * a->d);
-                    rows.acc[i] = out + (ptrdiff_t)query * ldo + (ptrdiff_t)(h * a->dv);
-                    rows.max[i] = max + i;
-                    rows.sum[i] = sum + i;
-                    rows.low[i] = 0;
-                    rows.high[i] = (size_t)count[query];
-                }
-                prefill_rows(a, &rows, head, index + (ptrdiff_t)query * ld_index);
+                prefill_row(&p, a, q + (ptrdiff_t)query * ldq + (ptrdiff_t)(h * a->d),
+                            out + (ptrdiff_t)query * ldo + (ptrdiff_t)(h * a->dv), 0,
+                            (size_t)count[query]);
+                if (p.rows.count == room || i + 1 == group)
+                    prefill_rows(&p, a, head, index + (ptrdiff_t)query * ld_index);
             }
 }
