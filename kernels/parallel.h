@@ -1,10 +1,10 @@
 /* parallel.h: calls of kernels.h cut into units of work and run under OpenMP.
  *
  * Cuts that share a sum between units depend on shapes only, and parts are joined in order; other
- * cuts give whole outputs to one unit. So results have the same bits with any number of threads. The number of threads is OpenMP's (omp_set_num_threads). Called from
- * inside a parallel region everything runs on the calling thread. Memory and aliasing: as in
- * kernels.h. Functions that return int need memory of their own: 0, or -1 when there is none
- * (nothing written).
+ * cuts give whole outputs to one unit. So results have the same bits with any number of threads.
+ * The number of threads is OpenMP's (omp_set_num_threads). Called from inside a parallel region
+ * everything runs on the calling thread. Memory and aliasing: as in kernels.h. Functions that
+ * return int need memory of their own: 0, or -1 when there is none (nothing written).
  */
 #ifndef CLSA_KERNELS_PARALLEL_H
 #define CLSA_KERNELS_PARALLEL_H
