@@ -64,7 +64,7 @@ enum {
     FEW_ROWS = 16,
     STREAM_BYTES = 1 << 17, /* weights of a unit that streams: long enough for the prefetcher */
     ROW_BLOCK = 192,
-    COLUMN_BLOCK = 96 /* many rows: columns of a unit are whole multiples, but the last */
+    COLUMN_BLOCK = 48 /* many rows: columns of a unit are whole multiples, but the last */
 };
 
 /* Columns first .. first+count-1 of one block of rows: the rest of a product, or less. Returns how
@@ -101,9 +101,9 @@ static void stream_unit(void *opaque, size_t unit)
         first += gemm_columns(c, 0, first, end - first);
 }
 
-/* Takes a share of the columns left: half of what a thread has to expect, so that what is prepared
- * once a call (the rows of X) serves many columns, and the last shares are small. Returns 0 when
- * nothing is left. */
+/* Takes a share of the columns left: three quarters of what a thread has to expect, so that what is
+ * prepared once a call (the rows of X) serves many columns, and the last shares are small. Returns
+ * 0 when nothing is left. */
 static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t *first)
 {
     size_t count = 0;
@@ -114,7 +114,7 @@ static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t
 
         *first = c->next;
         if (left > 0) {
-            count = threads > 1 ? ceil_div(left, 2 * threads) : left;
+            count = threads > 1 ? ceil_div(3 * left, 4 * threads) : left;
             count = least(ceil_div(count, COLUMN_BLOCK) * COLUMN_BLOCK, row_end);
             c->next += count;
         }

@@ -86,10 +86,7 @@ CLSA_INLINE void tile_run(const struct tile *t, const int rows, const enum clsa_
                 acc[r][c] = vf_fma(xv, w[c], acc[r][c]);
         }
     }
-    CLSA_UNROLL
-    for (r = 0; r < rows; r++)
-        put4(t->y + r * t->ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), t->cols,
-             t->add);
+    put_tile(t->y, t->ldy, acc, rows, t->cols, t->add);
 }
 
 CLSA_INLINE void tile_rows(const struct tile *t, size_t rows, const enum clsa_kernel_dtype dtype)
@@ -301,6 +298,10 @@ static void packed_tile(float *y, ptrdiff_t ldy, const float *x, const float *w,
                 acc[r][c] = vf_fma(xv[r], wv, acc[r][c]);
         }
     }
+    if (rows == TILE_ROWS) {
+        put_tile(y, ldy, acc, TILE_ROWS, cols, add);
+        return;
+    }
     CLSA_UNROLL
     for (r = 0; r < TILE_ROWS; r++)
         if ((size_t)r < rows)
@@ -331,12 +332,13 @@ CLSA_INLINE void fetch(struct ahead *f, size_t lines)
 /* Many rows of x: they are packed once a run, and a panel of W, packed into L2, meets every tile of
  * rows, each of which stays in L1 while the panel passes. */
 static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
-                   const struct clsa_rows *w, size_t m, size_t n, size_t from, size_t length)
+                   const struct clsa_rows *w, size_t m, size_t n, size_t k, size_t from)
 {
     _Alignas(64) float block[BLOCK_ROWS * CLSA_X_RUN];
     _Alignas(64) float panel[PANEL_ROWS * CLSA_X_RUN];
     const char *base = (const char *)w->base + clsa_kernel_row_bytes(w->dtype, from);
-    size_t steps = (length + PAIR - 1) / PAIR * 2, width = steps * VF_N, i, j, at, rows;
+    size_t length = least(k - from, CLSA_X_RUN), steps = (length + PAIR - 1) / PAIR * 2;
+    size_t width = steps * VF_N, i, j, at, rows;
     size_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, lines;
     struct ahead next = {NULL, w->row_stride_bytes, 0, clsa_kernel_row_bytes(w->dtype, length), 0};
 
@@ -348,8 +350,15 @@ static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
         for (at = 0; at < rows; at += TILE_COLS)
             pack_w(panel + at * width, base + (ptrdiff_t)(j + at) * w->row_stride_bytes,
                    w->row_stride_bytes, w->dtype, least(TILE_COLS, rows - at), length);
-        next.row = base + (ptrdiff_t)(j + rows) * w->row_stride_bytes;
-        next.rows = least(PANEL_ROWS, n - j - rows);
+        next.rows = 0;
+        next.at = 0;
+        if (j + rows < n) {
+            next.row = base + (ptrdiff_t)(j + rows) * w->row_stride_bytes;
+            next.rows = least(PANEL_ROWS, n - j - rows);
+        } else if (from + length < k) { /* the first of the next run */
+            next.row = base + next.bytes;
+            next.rows = least(PANEL_ROWS, n);
+        }
         lines = 1 + next.rows * (next.bytes / LINE + 1) / (tiles * (PANEL_ROWS / TILE_COLS));
         for (i = 0; i < m; i += TILE_ROWS)
             for (at = 0; at < rows; at += TILE_COLS) {
@@ -390,7 +399,7 @@ void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const s
         for (i = 0; i < m; i += BLOCK_ROWS)
             for (from = 0; from < k; from += CLSA_X_RUN)
                 packed(y + (ptrdiff_t)i * ldy, ldy, x + (ptrdiff_t)i * ldx, ldx, w,
-                       least(BLOCK_ROWS, m - i), n, from, least(k - from, CLSA_X_RUN));
+                       least(BLOCK_ROWS, m - i), n, k, from);
     } else if (w->dtype == CLSA_KERNEL_BF16) {
         few(y, ldy, x, ldx, w, m, n, k);
     } else {

@@ -213,4 +213,28 @@ CLSA_INLINE void put4(float *y, __m128 sum, size_t cols, int add)
     }
 }
 
+/* The sums of `rows` x TILE_COLS accumulators to y; `rows` is a compile-time constant. */
+CLSA_INLINE void put_tile(float *y, ptrdiff_t ldy, vf (*acc)[TILE_COLS], const int rows,
+                          size_t cols, int add)
+{
+    int r;
+
+#if defined(__AVX512F__)
+    if (cols == TILE_COLS && rows % 2 == 0) {
+        CLSA_UNROLL
+        for (r = 0; r < rows; r += 2) {
+            __m128 sum[2];
+
+            vf_sum4_two(acc[r], acc[r + 1], &sum[0], &sum[1]);
+            put4(y + r * ldy, sum[0], TILE_COLS, add);
+            put4(y + (r + 1) * ldy, sum[1], TILE_COLS, add);
+        }
+        return;
+    }
+#endif
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++)
+        put4(y + r * ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), cols, add);
+}
+
 #endif

@@ -490,6 +490,26 @@ CLSA_INLINE __m128 vf_sum4(vf a, vf b, vf c, vf d)
     return _mm_add_ps(_mm256_castps256_ps128(q), _mm256_extractf128_ps(q, 1));
 }
 
+#if defined(__AVX512F__)
+/* vf_sum4 of a[0..3] and of b[0..3] side by side: the same tree, fewer instructions. */
+CLSA_INLINE void vf_sum4_two(const vf *a, const vf *b, __m128 *sum_a, __m128 *sum_b)
+{
+    vf f[4], ab, cd, q;
+    int i;
+
+    CLSA_UNROLL
+    for (i = 0; i < 4; i++)
+        f[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i], b[i], 0x44),
+                             _mm512_shuffle_f32x4(a[i], b[i], 0xee));
+    ab = _mm512_add_ps(_mm512_shuffle_ps(f[0], f[1], 0x44), _mm512_shuffle_ps(f[0], f[1], 0xee));
+    cd = _mm512_add_ps(_mm512_shuffle_ps(f[2], f[3], 0x44), _mm512_shuffle_ps(f[2], f[3], 0xee));
+    q = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x88), _mm512_shuffle_ps(ab, cd, 0xdd));
+    q = _mm512_add_ps(q, _mm512_shuffle_f32x4(q, q, 0xb1));
+    *sum_a = _mm512_castps512_ps128(q);
+    *sum_b = _mm512_extractf32x4_ps(q, 2);
+}
+#endif
+
 CLSA_INLINE float vf_sum(vf a)
 {
     return _mm_cvtss_f32(vf_sum4(a, vf_zero(), vf_zero(), vf_zero()));
