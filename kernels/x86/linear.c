@@ -308,27 +308,6 @@ static void packed_tile(float *y, ptrdiff_t ldy, const float *x, const float *w,
             put4(y + r * ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), cols, add);
 }
 
-/* Lines of the rows of the next panel of W, asked for into L2 a few at a time while this panel is
- * multiplied: packing waits for them otherwise. */
-struct ahead {
-    const char *row;
-    ptrdiff_t stride;
-    size_t rows, bytes, at; /* left; of a row; asked for of this row */
-};
-
-CLSA_INLINE void fetch(struct ahead *f, size_t lines)
-{
-    for (; lines > 0 && f->rows > 0; lines--) {
-        _mm_prefetch(f->row + f->at, _MM_HINT_T1);
-        f->at += LINE;
-        if (f->at >= f->bytes) {
-            f->at = 0;
-            f->row += f->stride;
-            f->rows--;
-        }
-    }
-}
-
 /* Many rows of x: they are packed once a run, and a panel of W, packed into L2, meets every tile of
  * rows, each of which stays in L1 while the panel passes. */
 static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
@@ -340,7 +319,7 @@ static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
     size_t length = least(k - from, CLSA_X_RUN), steps = (length + PAIR - 1) / PAIR * 2;
     size_t width = steps * VF_N, i, j, at, rows;
     size_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, lines;
-    struct ahead next = {NULL, w->row_stride_bytes, 0, clsa_kernel_row_bytes(w->dtype, length), 0};
+    struct panel_ahead next = {NULL, w->row_stride_bytes, 0, clsa_kernel_row_bytes(w->dtype, length), 0};
 
     for (i = 0; i < m; i += TILE_ROWS)
         pack_x(block + i * width, x + (ptrdiff_t)i * ldx + (ptrdiff_t)from, ldx,
@@ -350,19 +329,11 @@ static void packed(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
         for (at = 0; at < rows; at += TILE_COLS)
             pack_w(panel + at * width, base + (ptrdiff_t)(j + at) * w->row_stride_bytes,
                    w->row_stride_bytes, w->dtype, least(TILE_COLS, rows - at), length);
-        next.rows = 0;
-        next.at = 0;
-        if (j + rows < n) {
-            next.row = base + (ptrdiff_t)(j + rows) * w->row_stride_bytes;
-            next.rows = least(PANEL_ROWS, n - j - rows);
-        } else if (from + length < k) { /* the first of the next run */
-            next.row = base + next.bytes;
-            next.rows = least(PANEL_ROWS, n);
-        }
+        panel_next(&next, base, j + rows, n - j - rows, PANEL_ROWS, from + length < k);
         lines = 1 + next.rows * (next.bytes / LINE + 1) / (tiles * (PANEL_ROWS / TILE_COLS));
         for (i = 0; i < m; i += TILE_ROWS)
             for (at = 0; at < rows; at += TILE_COLS) {
-                fetch(&next, lines);
+                panel_fetch(&next, lines);
                 packed_tile(y + (ptrdiff_t)i * ldy + (ptrdiff_t)(j + at), ldy, block + i * width,
                             panel + at * width, steps, least(TILE_ROWS, m - i),
                             least(TILE_COLS, rows - at), from > 0);

@@ -1,15 +1,14 @@
 /* Products in bfloat16: the float32 operand is rounded to bfloat16 and pairs are multiplied and
  * added by vdpbf16ps (archive avx512bf16 only). As in linear.c lanes run over k and the order of
  * additions depends on k alone. Weights of other types go the float32 way. */
-#include "kernels/x86/x86.h"
+#include "kernels/x86/tile.h"
 
 #include "kernels/half.h"
 
+_Static_assert(PAIR == 32, "bfloat16 values of a register");
+
 enum {
-    TILE_ROWS = 6,
-    TILE_COLS = 4,
-    PAIR = 32, /* bfloat16 values of a register */
-    ROWS = 96, /* rows of x rounded at a time: 96 x 1024 x 2 B */
+    ROWS = 192, /* rows of x rounded at a time: 192 x 1024 x 2 B */
     PITCH = CLSA_X_RUN + PAIR,
     PANEL_COLS = 64 /* columns of W that pass while the rows stay in L2 */
 };
@@ -79,14 +78,7 @@ CLSA_INLINE void tile_run(const struct tile *t, const int rows, const int side)
                     _mm512_dpbf16_ps(acc[r][c + s], pairs_n(t->x + r * PITCH + whole, tail), w);
         }
     }
-    CLSA_UNROLL
-    for (r = 0; r < rows; r++) {
-        float sum[TILE_COLS], *y = t->y + r * t->ldy;
-
-        _mm_storeu_ps(sum, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
-        for (c = 0; c < (int)t->cols; c++)
-            y[c] = t->add ? y[c] + sum[c] : sum[c];
-    }
+    put_tile(t->y, t->ldy, acc, rows, t->cols, t->add);
 }
 
 static void tile_rows(const struct tile *t, size_t rows)
@@ -138,13 +130,20 @@ void clsa_x_gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
         for (from = 0; from < k; from += CLSA_X_RUN) {
             const char *base = (const char *)w->base + 2 * from;
             struct tile t = {NULL, ldy, NULL, {NULL}, least(k - from, CLSA_X_RUN), 0, from > 0};
+            struct panel_ahead next = {NULL, w->row_stride_bytes, 0, 2 * t.length, 0};
+            size_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS, cols, lines;
 
             for (r = 0; r < count; r++)
                 round_row(rounded + r * PITCH, x + (ptrdiff_t)(i + r) * ldx + (ptrdiff_t)from,
                           t.length);
-            for (j = 0; j < n; j += PANEL_COLS)
+            for (j = 0; j < n; j += cols) {
+                cols = least(PANEL_COLS, n - j);
+                if (tiles > 1)
+                    panel_next(&next, base, j + cols, n - j - cols, PANEL_COLS, from + t.length < k);
+                lines = 1 + next.rows * (next.bytes / LINE + 1) / (tiles * PANEL_COLS / TILE_COLS);
                 for (r = 0; r < count; r += TILE_ROWS)
-                    for (at = j; at < least(n, j + PANEL_COLS); at += TILE_COLS) {
+                    for (at = j; at < j + cols; at += TILE_COLS) {
+                        panel_fetch(&next, lines);
                         t.cols = least(TILE_COLS, n - at);
                         for (c = 0; c < TILE_COLS; c++)
                             t.w[c] = base + (ptrdiff_t)least(at + c, n - 1) * w->row_stride_bytes;
@@ -152,6 +151,7 @@ void clsa_x_gemm_rounded(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx,
                         t.y = y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)at;
                         tile_rows(&t, least(TILE_ROWS, count - r));
                     }
+            }
         }
     }
 }

@@ -237,4 +237,36 @@ CLSA_INLINE void put_tile(float *y, ptrdiff_t ldy, vf (*acc)[TILE_COLS], const i
         put4(y + r * ldy, vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]), cols, add);
 }
 
+/* Lines of the rows of the next panel of W, asked for into L2 a few at a time while this panel is
+ * multiplied: its first tile waits for them otherwise. */
+struct panel_ahead {
+    const char *row;
+    ptrdiff_t stride;
+    size_t rows, bytes, at; /* left; of a row; asked for of this row */
+};
+
+CLSA_INLINE void panel_fetch(struct panel_ahead *f, size_t lines)
+{
+    for (; lines > 0 && f->rows > 0; lines--) {
+        _mm_prefetch(f->row + f->at, _MM_HINT_T1);
+        f->at += LINE;
+        if (f->at >= f->bytes) {
+            f->at = 0;
+            f->row += f->stride;
+            f->rows--;
+        }
+    }
+}
+
+/* The panel of up to `panel` rows behind `rows` rows of a run of k at base: of `left` more rows, or
+ * of the next run when one follows. */
+CLSA_INLINE void panel_next(struct panel_ahead *f, const char *base, size_t rows, size_t left,
+                            size_t panel, int more_k)
+{
+    f->at = 0;
+    f->row = left > 0 ? base + (ptrdiff_t)rows * f->stride : base + f->bytes;
+    left = left > 0 ? left : more_k ? rows : 0;
+    f->rows = left < panel ? left : panel;
+}
+
 #endif
