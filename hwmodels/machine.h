@@ -39,9 +39,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(tensor_fp4, "tensor.fp4", FLOPS, CLSA_MAY_GPU, 0, 0, 1e18, "dense fp4 peak; 0: none")        \
     X(tensor_sustained, "tensor.sustained", COUNT, CLSA_MAY_GPU, 1, 0.05, 1,                       \
       "part of the matrix peak that long kernels hold under the power limit")                      \
-    X(tensor_async, "tensor.async", COUNT, CLSA_MAY_GPU, 0, 0, 1,                                  \
+    X(tensor_async, "tensor.async", COUNT, CLSA_MAY_GPU, 0, 0, 2,                                  \
       "1: matrix units read shared memory by themselves and tiles are multicast to a cluster of "  \
-      "SMs (wgmma, tcgen05), so kernels are persistent; 0: warps load operands (mma.sync)")        \
+      "SMs (wgmma), so kernels are persistent; 2: and sums have a memory of their own (tcgen05), " \
+      "so that a tile leaves while the next one is multiplied; 0: warps load operands (mma.sync)") \
     X(vector_fp32, "vector.fp32", FLOPS, CLSA_NEED_BOTH, 0, 1e6, 1e16,                             \
       "float32 peak outside matrix units, all SMs or all cores; multiply-add counts two")          \
     X(special_rate, "special.rate", COUNT_PER_CYCLE, CLSA_MAY_GPU, 16, 1, 1024,                    \

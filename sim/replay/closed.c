@@ -2,7 +2,9 @@
  * timed again only when memory answers it differently from the time before. */
 #include "sim/replay/closed.h"
 
+#include <assert.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,12 +99,19 @@ static uint64_t picoseconds(double seconds)
     return seconds > 0 ? (uint64_t)(seconds * 1e12 + 0.5) : 0;
 }
 
+/* A stream of a launch, in the order that memory is asked. */
+struct ask {
+    int operand;
+    double bytes;
+};
+
 /* Ops of equal shape. */
 struct op_class {
     const struct clsa_op *op;        /* the first of them */
     struct clsa_gpu_kernel *kernels; /* GPU */
     struct clsa_cpu_call call;       /* CPU */
     unsigned n_kernels, n_found;
+    struct ask *asks;                /* GPU */
     double *found;                   /* parts found by stream, which `last` was timed with */
     bool stale;                      /* they changed since */
     struct clsa_op_prediction last;
@@ -129,6 +138,7 @@ static void pricing_destroy(struct pricing *p)
 {
     for (size_t i = 0; i < p->n_classes; i++) {
         free(p->classes[i].kernels);
+        free(p->classes[i].asks);
         free(p->classes[i].found);
     }
     free(p->classes);
@@ -136,16 +146,28 @@ static void pricing_destroy(struct pricing *p)
     clsa_distances_destroy(&p->distances);
 }
 
-/* All that mapping may look at, but layer, set and addresses. Ops of one plan that agree in kind,
- * sizes, flops and bytes have operands of the same rows. */
+/* All that mapping may look at, but layer, set and addresses; the fields from m to n_operands lie
+ * without gaps. Ops of one plan that agree in kind, sizes, flops and bytes have operands of the same
+ * rows. */
+#define SHAPE_FROM offsetof(struct clsa_op, m)
+#define SHAPE_BYTES (offsetof(struct clsa_op, n_operands) + sizeof(uint32_t) - SHAPE_FROM)
+
+static_assert(SHAPE_BYTES == 8 * sizeof(uint64_t) + 5 * sizeof(uint32_t), "no gap in the sizes");
+
 static bool same_shape(const struct clsa_op *a, const struct clsa_op *b)
 {
-    return a->kind == b->kind && a->role == b->role && a->weight_dtype == b->weight_dtype &&
-           a->input_dtype == b->input_dtype && a->over_queries == b->over_queries && a->m == b->m &&
-           a->n == b->n && a->k == b->k && a->heads == b->heads && a->kv_heads == b->kv_heads &&
-           a->head_dim == b->head_dim && a->value_dim == b->value_dim && a->window == b->window &&
-           a->topk == b->topk && a->flops == b->flops && a->read_bytes == b->read_bytes &&
-           a->write_bytes == b->write_bytes && a->n_operands == b->n_operands;
+    const char *x = (const char *)a + SHAPE_FROM, *y = (const char *)b + SHAPE_FROM;
+    uint64_t differ = a->n_operands ^ b->n_operands;
+    for (size_t i = 0; i + sizeof differ <= SHAPE_BYTES; i += sizeof differ) {
+        uint64_t u, v;
+        memcpy(&u, x + i, sizeof u);
+        memcpy(&v, y + i, sizeof v);
+        differ |= u ^ v;
+    }
+    differ |= (uint64_t)((a->kind ^ b->kind) | (a->role ^ b->role)) |
+              (uint64_t)((a->weight_dtype ^ b->weight_dtype) | (a->input_dtype ^ b->input_dtype)) |
+              (uint64_t)(a->over_queries ^ b->over_queries);
+    return differ == 0;
 }
 
 static uint32_t shape_hash(const struct clsa_op *op)
@@ -180,10 +202,20 @@ static int class_init(struct pricing *p, struct op_class *c, const struct clsa_o
             c->n_found += list.kernels[i].n_streams * (list.kernels[i].repeat > 1 ? 2 : 1);
     }
     c->found = clsa_calloc(c->n_found + (size_t)1, sizeof *c->found);
-    if (!c->found) {
+    c->asks = clsa_malloc(c->n_found + (size_t)1, sizeof *c->asks);
+    if (!c->found || !c->asks) {
         free(c->kernels);
+        free(c->found);
+        free(c->asks);
         return CLSA_ENOMEM;
     }
+    struct ask *ask = c->asks;
+    for (unsigned i = 0; i < c->n_kernels; i++)
+        for (unsigned again = 0; again < (c->kernels[i].repeat > 1 ? 2 : 1); again++)
+            for (unsigned s = 0; s < c->kernels[i].n_streams; s++) {
+                const struct clsa_gpu_stream *stream = &c->kernels[i].streams[s];
+                *ask++ = (struct ask){stream->operand, stream->unique_bytes};
+            }
     return 0;
 }
 
@@ -237,29 +269,22 @@ static void keep_found(struct op_class *c, unsigned i, double found)
 /* Part of the streams' bytes that L2 still holds; touches them. */
 static int find_gpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
 {
-    unsigned at = 0;
-    for (unsigned i = 0; i < c->n_kernels; i++) {
-        const struct clsa_gpu_kernel *k = &c->kernels[i];
-        for (unsigned again = 0; again < (k->repeat > 1 ? 2 : 1); again++)
-            for (unsigned s = 0; s < k->n_streams; s++, at++) {
-                if (k->streams[s].operand == CLSA_GPU_SCRATCH) {
-                    keep_found(c, at, 1);
-                    continue;
-                }
-                const double bytes = k->streams[s].unique_bytes;
-                double *touched =
-                    clsa_distances_find(&p->distances, op, &op->operands[k->streams[s].operand]);
-                if (!touched)
-                    return CLSA_ENOMEM;
-                const double distance = p->distances.clock - *touched + bytes;
-                const double found = distance <= p->l2_all    ? 1
-                                     : distance >= p->l2_none ? 0
-                                                              : clsa_gpu_l2_kept(p->r->machine,
-                                                                                 distance);
-                p->distances.clock += bytes * (1 - found);
-                *touched = p->distances.clock;
-                keep_found(c, at, found);
-            }
+    for (unsigned i = 0; i < c->n_found; i++) {
+        if (c->asks[i].operand == CLSA_GPU_SCRATCH) {
+            keep_found(c, i, 1);
+            continue;
+        }
+        const double bytes = c->asks[i].bytes;
+        double *touched = clsa_distances_find(&p->distances, op, &op->operands[c->asks[i].operand]);
+        if (!touched)
+            return CLSA_ENOMEM;
+        const double distance = p->distances.clock - *touched + bytes;
+        const double found = distance <= p->l2_all    ? 1
+                             : distance >= p->l2_none ? 0
+                                                      : clsa_gpu_l2_kept(p->r->machine, distance);
+        p->distances.clock += bytes * (1 - found);
+        *touched = p->distances.clock;
+        keep_found(c, i, found);
     }
     return 0;
 }
@@ -339,6 +364,19 @@ static void time_cpu(const struct pricing *p, struct op_class *c)
     set_outcome(c, time.seconds, time.l1_bytes, time.l2_bytes, time.dram_bytes);
 }
 
+/* The ops of a large model do not fit a core's L2, and nothing waits for the next ones. */
+#define AHEAD 4
+#define FETCHED (offsetof(struct clsa_op, operands) + 3 * sizeof(struct clsa_operand))
+
+static void fetch_ahead(const struct clsa_step *step, size_t i)
+{
+    if (i + AHEAD >= step->n_ops)
+        return;
+    const char *op = (const char *)&step->ops[i + AHEAD];
+    for (size_t at = 0; at < FETCHED; at += 64)
+        __builtin_prefetch(op + at);
+}
+
 /* One walk over the ops; `out` NULL only moves the cache state. */
 static int walk(struct pricing *p, struct clsa_prediction *out)
 {
@@ -348,6 +386,7 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
     for (size_t i = 0; i < p->n_classes; i++)
         p->classes[i].seconds = p->classes[i].count = 0;
     for (size_t i = 0; i < step->n_ops; i++) {
+        fetch_ahead(step, i);
         int status = find_class(p, i, c, &c);
         if (!status)
             status = gpu ? find_gpu(p, c, &step->ops[i]) : find_cpu(p, c, &step->ops[i]);

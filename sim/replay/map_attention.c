@@ -8,6 +8,12 @@
 /* Tiles where the implementation names none. */
 #define ROWS 128
 #define KEYS 128
+/* FlashAttention 3 with heads of 128: few rows run on one warp group, and tiles of fp8 rows whose
+ * pages the matrix units' copy engine cannot follow have 160 keys (hopper/tile_size.h,
+ * use_one_mma_wg in heuristics.h). */
+#define FLASH3_HEAD 128
+#define FLASH3_FEW_ROWS 64
+#define FLASH3_FP8_KEYS 160
 /* Tiles of FlashAttention 2 for heads of up to 128 (flash_fwd_launch_template.h: 64 rows for a
  * decode step's split kernel, 128 x 64 otherwise). */
 #define SERIAL_DECODE_ROWS 64
@@ -143,6 +149,10 @@ void clsa_map_attention_blocks(const struct clsa_step *step, const struct clsa_o
     if (async) {
         b.tile_m = or_else(get(impl, op, CLSA_IMPL_TILE_M), ROWS);
         b.tile_n = or_else(get(impl, op, CLSA_IMPL_TILE_N), KEYS);
+        if (op->head_dim == FLASH3_HEAD && op->weight_dtype == CLSA_FP8)
+            b.tile_n = FLASH3_FP8_KEYS;
+        else if (op->head_dim == FLASH3_HEAD && unit_rows * group <= FLASH3_FEW_ROWS)
+            b.tile_m = FLASH3_FEW_ROWS;
         b.packed = ceil_div(unit_rows * group, b.tile_m) < ceil_div(unit_rows, b.tile_m) * group;
     } else {
         b.tile_m = single ? SERIAL_DECODE_ROWS : SERIAL_ROWS;

@@ -40,7 +40,7 @@ struct costs {
     double tile_k, stages, prologue, step, element, overlap, reduce_seconds, l2_latency;
     double in_bytes, w_bytes, out_bytes;
     uint32_t split_max;
-    bool async;
+    bool async, hidden; /* hidden: a tile's results leave while the next is multiplied */
 };
 
 
@@ -71,6 +71,7 @@ static void costs_read(const struct clsa_machine *m, const struct clsa_implement
     c->w_bytes = clsa_dtype_bits(s->weight_dtype) / 8.0;
     c->out_bytes = clsa_dtype_bits(s->output_dtype) / 8.0;
     c->async = m->tensor_async > 0;
+    c->hidden = m->tensor_async > 1;
 }
 
 /* Bytes of one pipeline step of a tile. */
@@ -83,6 +84,15 @@ static double step_bytes(const struct costs *c, double tile_m, double tile_n)
 static double multicast(const struct costs *c)
 {
     return c->async ? 0.5 : 1;
+}
+
+/* Seconds of storing results that a block of `tiles` tiles does not hide: all but the last tile's hide
+ * behind the next tile's multiplications where sums have a memory of their own. */
+static double stored(const struct costs *c, double tiles, double epilogue, double multiply)
+{
+    if (!c->hidden)
+        return tiles * epilogue;
+    return epilogue + (tiles - 1) * max2(0, epilogue - multiply);
 }
 
 /* The kernel that adds partial sums: one output a thread, eight sums in flight, four a step. */
@@ -122,7 +132,7 @@ static void tiling_estimate(const struct costs *c, const struct clsa_gemm_shape 
     const double waves = ceil_div(per_sm, together);
     double chain;
     if (c->async)
-        chain = per_sm * steps * alone + per_sm * epilogue;
+        chain = per_sm * steps * alone + stored(c, per_sm, epilogue, steps * alone);
     else
         chain = (waves - 1) * (c->prologue + latency) + waves * epilogue +
                 max2(per_sm * arithmetic, waves * alone) * steps;
@@ -261,7 +271,10 @@ static void add_product(const struct clsa_op *op, const struct clsa_machine *mac
         /* Persistent: one block an SM goes from tile to tile; the fullest one sets the time. */
         g->blocks = (uint64_t)min2(all, c.sms);
         g->steps = tile_steps * per_sm;
-        g->epilogue_cycles *= per_sm;
+        const double step =
+            2.0 * t->tile_m * t->tile_n * c.tile_k / c.tensor_rate + c.step;
+        g->epilogue_cycles =
+            stored(&c, per_sm, g->epilogue_cycles / c.clock, tile_steps * step) * c.clock;
     }
     g->step_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
     g->step_tensor_flops = 2.0 * t->tile_m * t->tile_n * c.tile_k;

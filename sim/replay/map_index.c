@@ -65,7 +65,9 @@ void clsa_map_index_tiles(const struct clsa_step *step, const struct clsa_op *op
     for (uint64_t r = 0; r < rows; r += queries_a_tile) {
         const uint64_t end = r + queries_a_tile < rows ? r + queries_a_tile : rows;
         uint64_t first = 0, last = 0;
-        for (uint64_t q = r; q < end; q++) {
+        /* Rows of sequences in order: no row sees further than the last one of the tile. */
+        const uint64_t step_rows = op->over_queries || end - r < 3 ? 1 : end - r - 1;
+        for (uint64_t q = r; q < end; q += step_rows) {
             const uint32_t s =
                 op->over_queries ? step->queries[q].seq : (uint32_t)(q / step->new_tokens);
             for (; seq < s; seq++)
