@@ -46,14 +46,50 @@ static int open_tables(const struct clsa_args *args, struct fit *f, struct clsa_
     return status;
 }
 
+/* Where a fitted value came from: the tables and the part of their rows. */
+static void source_text(const struct fit *f, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "fitted on ");
+    for (unsigned i = 0; i < f->request.n_tables && used < size; i++) {
+        const char *slash = strrchr(f->csvs[i].path, '/');
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? " and " : "",
+                                 slash ? slash + 1 : f->csvs[i].path);
+    }
+    if (used < size)
+        snprintf(out + used, size - used, "; %g %% of rows by seed %llu", f->request.fit_percent,
+                 (unsigned long long)f->seed);
+}
+
+/* A fitted value in the unit of its row. */
+static double in_unit(const struct fit *f, const char *name, double value, const char **unit)
+{
+    const struct clsa_implementation *impl = &f->targets[0].impl;
+    const char *dot = strrchr(name, '.');
+    *unit = "-";
+    for (size_t i = impl->n_rows; i-- > 0;) {
+        const struct clsa_impl_row *r = &impl->rows[i];
+        if (strncmp(r->op, name, (size_t)(dot - name)) == 0 &&
+            r->op[dot - name] == '\0' && strcmp(r->parameter, dot + 1) == 0) {
+            enum clsa_dimension dimension;
+            double factor = 1;
+            clsa_unit_find(r->unit, &dimension, &factor);
+            *unit = r->unit;
+            return value / factor;
+        }
+    }
+    return value;
+}
+
 /* The implementation as read, with fitted rows replaced, in the form a file has. */
 static int write_rows(const struct fit *f, const char *path, struct clsa_err *err)
 {
     const struct clsa_implementation *impl = &f->targets[0].impl;
     struct clsa_outfile out;
+    char source[512];
     const int status = clsa_outfile_open(path, &out, err);
     if (status)
         return status;
+    source_text(f, source, sizeof source);
     fputs("op,parameter,value,unit,source\n", out.stream);
     for (size_t i = 0; i < impl->n_rows; i++) {
         const struct clsa_impl_row *r = &impl->rows[i];
@@ -63,21 +99,12 @@ static int write_rows(const struct fit *f, const char *path, struct clsa_err *er
                         strcmp(impl->rows[j].parameter, r->parameter) == 0;
         if (repeated)
             continue;
-        char name[96], value[40], source[256];
+        char name[96], value[40];
         const char *text = r->text, *unit = r->unit, *from = r->source;
         snprintf(name, sizeof name, "%s.%s", r->op, r->parameter);
         for (unsigned c = 0; c < f->result.n_constants; c++)
             if (strcmp(f->result.names[c], name) == 0) {
-                double was;
-                enum clsa_dimension dimension;
-                double factor = 1;
-                clsa_unit_find(r->unit, &dimension, &factor);
-                was = f->result.after[c] / factor;
-                snprintf(value, sizeof value, "%.6g", was);
-                const char *slash = strrchr(f->csvs[0].path, '/');
-                snprintf(source, sizeof source, "fitted on %s; %g %% of rows by seed %llu",
-                         slash ? slash + 1 : f->csvs[0].path, f->request.fit_percent,
-                         (unsigned long long)f->seed);
+                snprintf(value, sizeof value, "%.4g", in_unit(f, name, f->result.after[c], &unit));
                 text = value;
                 from = source;
             }
@@ -93,29 +120,35 @@ static int write_rows(const struct fit *f, const char *path, struct clsa_err *er
 
 static int print_fit(const struct clsa_args *args, const struct fit *f, struct clsa_err *err)
 {
-    static const char *const columns[] = {"constant", "before", "after"};
+    static const char *const columns[] = {"constant", "before", "after", "unit"};
     const struct clsa_calibrate_result *r = &f->result;
     struct clsa_printer *printer;
     int format;
     int status = clsa_arg_format(args, &format, err);
     if (status == CLSA_OK)
-        status = clsa_printer_open(stdout, (enum clsa_format)format, columns, 3, &printer, err);
+        status = clsa_printer_open(stdout, (enum clsa_format)format, columns, 4, &printer, err);
     if (status)
         return status;
     for (unsigned i = 0; status == CLSA_OK && i < r->n_constants; i++) {
+        const char *unit;
+        const double before = in_unit(f, r->names[i], r->before[i], &unit);
+        const double after = in_unit(f, r->names[i], r->after[i], &unit);
         const struct clsa_value row[] = {
             {.type = CLSA_CELL_TEXT, .text = r->names[i]},
-            {.type = CLSA_CELL_REAL, .decimals = -1, .real = r->before[i]},
-            {.type = CLSA_CELL_REAL, .decimals = -1, .real = r->after[i]}};
+            {.type = CLSA_CELL_REAL, .decimals = -1, .real = before},
+            {.type = CLSA_CELL_REAL, .decimals = -1, .real = after},
+            {.type = CLSA_CELL_TEXT, .text = unit}};
         status = clsa_printer_row(printer, row, err);
     }
     const int closed = clsa_printer_close(printer, status ? NULL : err);
     fprintf(stderr,
             "%zu rows fitted: %.2f %% mean error before, %.2f %% after; %zu rows held out: %.2f %%\n",
             r->rows_fitted, r->error_before, r->error_after, r->rows_held_out, r->error_held_out);
-    if (f->folds > 1)
+    if (r->error_cross_validated > 0)
         fprintf(stderr, "cross-validated over %llu folds: %.2f %%\n", (unsigned long long)f->folds,
                 r->error_cross_validated);
+    fprintf(stderr, "inside their 80 %% intervals: %.1f %% of the rows fitted, %.1f %% of the rows held out\n",
+            100 * r->coverage_fitted, 100 * r->coverage_held_out);
     return status ? status : closed;
 }
 
@@ -147,6 +180,10 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     f->request.n_constants =
         (unsigned)clsa_arg_all(args, "constant", constants, CLSA_CALIBRATE_CONSTANTS);
     memcpy(f->request.constants, constants, f->request.n_constants * sizeof *constants);
+    f->request.n_intervals =
+        (unsigned)clsa_arg_all(args, "interval", constants, CLSA_CALIBRATE_CONSTANTS);
+    memcpy(f->request.intervals, constants, f->request.n_intervals * sizeof *constants);
+    f->request.keep_constants = clsa_arg_given(args, "keep-constants");
     status = clsa_calibrate(&f->request, &f->targets[0].impl, &f->result, err);
     if (status == CLSA_OK)
         status = print_fit(args, f, err);
@@ -167,6 +204,9 @@ static const struct clsa_option options[] = {
     {"measured", "F.csv,...", "the measured tables, in the same order"},
     CLSA_OPT_IMPLEMENTATION,
     {"constant", "OP.PARAMETER", "fit this one (repeatable; default: rows marked as fitted)"},
+    {"interval", "OP", "set the 80 % interval of this op too (repeatable: one interval for all of "
+                       "them; 'shared': the variance that ops of a step have in common)"},
+    {"keep-constants", NULL, "fit no constants, only intervals"},
     {"rows", "GROUP,...", "only rows of these groups (dtype, layer kind, kernel)"},
     {"fit-percent", "P", "part of the rows to fit on, chosen by seed (default 20)"},
     {"frontier", NULL, "fit on at most 16 sequences of 16K keys, hold out all beyond"},
@@ -183,7 +223,10 @@ const struct clsa_command clsa_command_calibrate = {
     .synopsis = "--machine A --op OP --measured F.csv [-o IMPL.csv]",
     .summary = "fit an implementation's named constants to your own measurements",
     .details = "A simplex search over positive factors on the constants; mean absolute error of the rows held\n"
-               "out is reported beside that of the rows fitted.\n\n"
+               "out is reported beside that of the rows fitted, and with --folds that of rows left out in\n"
+               "turn. Constants are rows of the implementation whose source starts with 'fitted'. With\n"
+               "--interval the widths are set so that a tenth of the fitted rows lies on either side; on\n"
+               "another machine than the one measured, the widening for its distance.\n\n"
                "clsa calibrate --machine h100-sxm --op gemm --measured "
                "hwmodels/measured/h100_gemm.csv -o mine.csv",
     .options = options,

@@ -1,10 +1,19 @@
-/* Fitting the named constants of an implementation to measured tables.
+/* Fitting the named constants of an implementation to measured tables, and the widths of its
+ * intervals.
  *
  * A constant is a row of the implementation whose source starts with "fitted"; a fit changes only
  * such rows (or those named). Each is scaled by a positive factor within the bounds of its
- * parameter; the mean absolute error of the fitting rows is minimised by the simplex method of
- * Nelder and Mead (1965) with restarts, which needs no derivatives of the waves and steps in the
- * model. */
+ * parameter; the mean absolute error of the fitting rows, every table counting the same, is
+ * minimised by the simplex method of Nelder and Mead (1965) with restarts, which needs no
+ * derivatives of the waves and steps in the model.
+ *
+ * The widths of an op's interval are such that of the fitting rows a tenth lies below it and a
+ * tenth above, by one rule for every op: residuals in units of the interval's half are sorted, the
+ * i-th of n standing for the part i / (n + 1) of what is to come (the prediction interval of order
+ * statistics), and the widths are scaled until the tenths lie at the ends. Where the fit is
+ * cross-validated the residuals are those of rows left out. On another machine than the one that
+ * the implementation was measured on the widths stay and the widening for its distance is fitted.
+ */
 #ifndef CLSA_REPLAY_CALIBRATE_H
 #define CLSA_REPLAY_CALIBRATE_H
 
@@ -33,15 +42,24 @@ struct clsa_calibrate_request {
     unsigned n_constants;      /* 0: every row whose source starts with "fitted" and whose op the
                                 * tables have */
     const char *constants[CLSA_CALIBRATE_CONSTANTS]; /* "op.parameter" */
+    bool keep_constants;       /* only intervals are fitted */
+    unsigned n_intervals;      /* ops that get one common interval; "shared": the part of the
+                                * variance that the ops of a step have in common */
+    const char *intervals[CLSA_CALIBRATE_CONSTANTS];
 };
+
+/* Constants, and four rows of every interval. */
+#define CLSA_CALIBRATE_RESULTS (5 * CLSA_CALIBRATE_CONSTANTS)
 
 struct clsa_calibrate_result {
     unsigned n_constants;
-    const char *names[CLSA_CALIBRATE_CONSTANTS]; /* owned by the result */
-    double before[CLSA_CALIBRATE_CONSTANTS], after[CLSA_CALIBRATE_CONSTANTS]; /* base units */
+    const char *names[CLSA_CALIBRATE_RESULTS]; /* owned by the result */
+    double before[CLSA_CALIBRATE_RESULTS], after[CLSA_CALIBRATE_RESULTS]; /* base units */
     double error_before, error_after; /* mean absolute error of the fitting rows, % */
     double error_held_out;            /* of the rows not fitted on, %; 0 when there are none */
     double error_cross_validated;     /* mean over folds of the rows left out, %; 0: not asked */
+    double coverage_fitted;           /* part of the fitting rows inside their intervals */
+    double coverage_held_out;
     size_t rows_fitted, rows_held_out;
     char *text; /* backing store */
 };
