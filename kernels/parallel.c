@@ -57,14 +57,15 @@ struct gemm_ctx {
     const float *x;
     ptrdiff_t ldx;
     size_t m, k, m_block, columns;
+    size_t share; /* columns are taken in multiples of it, but the last */
     size_t next; /* first column that nobody took, in all blocks of rows */
 };
 
 enum {
     FEW_ROWS = 16,
-    STREAM_BYTES = 1 << 17, /* weights of a unit that streams: long enough for the prefetcher */
+    STREAM_BYTES = 1 << 16, /* few rows: weights of the least share, which stream */
     ROW_BLOCK = 192,
-    COLUMN_BLOCK = 48 /* many rows: columns of a unit are whole multiples, but the last */
+    COLUMN_BLOCK = 48 /* many rows: columns of the least share */
 };
 
 /* Columns first .. first+count-1 of one block of rows: the rest of a product, or less. Returns how
@@ -85,6 +86,7 @@ static size_t gemm_columns(const struct gemm_ctx *c, size_t i, size_t first, siz
     return count;
 }
 
+/* Columns of the least share with few rows. */
 static size_t stream_columns(size_t k)
 {
     size_t width = k ? STREAM_BYTES / (2 * k) : STREAM_BYTES;
@@ -92,18 +94,9 @@ static size_t stream_columns(size_t k)
     return width < 16 ? 16 : width / 16 * 16;
 }
 
-static void stream_unit(void *opaque, size_t unit)
-{
-    const struct gemm_ctx *c = opaque;
-    size_t width = stream_columns(c->k), first, end = least((unit + 1) * width, c->columns);
-
-    for (first = unit * width; first < end;)
-        first += gemm_columns(c, 0, first, end - first);
-}
-
-/* Takes a share of the columns left: three quarters of what a thread has to expect, so that what is
- * prepared once a call (the rows of X) serves many columns, and the last shares are small. Returns
- * 0 when nothing is left. */
+/* Takes a share of the columns left: three quarters of what a thread has to expect. What is prepared
+ * once a call (the rows of X) serves many columns, weights stream in long runs, and the last shares
+ * are small. Returns 0 when nothing is left. */
 static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t *first)
 {
     size_t count = 0;
@@ -115,7 +108,7 @@ static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t
         *first = c->next;
         if (left > 0) {
             count = threads > 1 ? ceil_div(3 * left, 4 * threads) : left;
-            count = least(ceil_div(count, COLUMN_BLOCK) * COLUMN_BLOCK, row_end);
+            count = least(ceil_div(count, c->share) * c->share, row_end);
             c->next += count;
         }
     }
@@ -126,7 +119,7 @@ static void gemm_blocks(struct gemm_ctx *c)
 {
     size_t total = ceil_div(c->m, c->m_block) * c->columns;
 
-#pragma omp parallel
+#pragma omp parallel if (total > c->share)
     {
         size_t first, count, done;
 #ifdef _OPENMP
@@ -144,19 +137,18 @@ static void gemm_blocks(struct gemm_ctx *c)
 void clsa_par_gemm_many(const struct clsa_kernels *kernels, const struct clsa_par_product *products,
                         size_t products_count, const float *x, ptrdiff_t ldx, size_t m, size_t k)
 {
-    struct gemm_ctx c = {kernels, products, x, ldx, m, k, m, 0, 0};
+    struct gemm_ctx c = {kernels, products, x, ldx, m, k, m, 0, COLUMN_BLOCK, 0};
     size_t p;
 
     for (p = 0; p < products_count; p++)
         c.columns += products[p].n;
     if (m == 0 || c.columns == 0)
         return;
-    if (m <= FEW_ROWS) {
-        clsa_par_for(ceil_div(c.columns, stream_columns(k)), stream_unit, &c);
-    } else {
+    if (m <= FEW_ROWS)
+        c.share = stream_columns(k);
+    else
         c.m_block = ceil_div(ceil_div(m, ceil_div(m, ROW_BLOCK)), 6) * 6; /* even blocks */
-        gemm_blocks(&c);
-    }
+    gemm_blocks(&c);
 }
 
 void clsa_par_gemm(const struct clsa_kernels *kernels, float *y, ptrdiff_t ldy, const float *x,
