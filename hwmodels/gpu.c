@@ -148,6 +148,8 @@ static void block_rates(const struct clsa_machine *m, const struct clsa_gpu_kern
         dram = total / (m->dram_bandwidth * part * or_one(service->dram_efficiency) *
                         or_one(k->memory_efficiency));
     }
+    if (m->l3_bandwidth > 0)
+        dram += service->l3_bytes / m->l3_bandwidth;
     r->dram = dram / work;
 }
 

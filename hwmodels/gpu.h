@@ -79,6 +79,7 @@ struct clsa_gpu_service {
     double l1_bytes;        /* asked of L1: l2_bytes and what L1 answered */
     double l2_bytes;        /* read through L2, hits and misses */
     double dram_bytes;      /* of those, read from DRAM */
+    double l3_bytes;        /* of those, answered by a memory-side cache */
     double write_bytes;     /* written to L2 */
     double dram_write_bytes;/* written on to DRAM in the time of the kernel */
     double dram_efficiency; /* of the streaming rate, for the mix of row sizes; 1: streams */

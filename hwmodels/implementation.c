@@ -77,7 +77,10 @@ double clsa_impl_value(const struct clsa_implementation *impl, unsigned kind, un
 double clsa_impl_get(const struct clsa_implementation *impl, const struct clsa_op *op,
                      enum clsa_impl_parameter p)
 {
-    return clsa_impl_value(impl, op->kind, op->role, p);
+    unsigned role = op->role;
+    if (op->kind == CLSA_OP_INDEX_SCORE && op->over_queries && role == CLSA_ROLE_NONE)
+        role = CLSA_ROLE_KV;
+    return clsa_impl_value(impl, op->kind, role, p);
 }
 
 void clsa_impl_put(struct clsa_implementation *impl, unsigned kind, enum clsa_impl_parameter p,

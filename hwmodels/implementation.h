@@ -155,7 +155,8 @@ int clsa_impl_read(const char *name, const char *const *sets, size_t n_sets,
 void clsa_impl_destroy(struct clsa_implementation *impl);
 
 /* The value that holds for an op: role row, else kind row, else "*" row, else the table's
- * default. */
+ * default. Index scores of single queries, which read a paged cache by a kernel of their own, have
+ * the role kv ("index_score_kv"). */
 double clsa_impl_get(const struct clsa_implementation *impl, const struct clsa_op *op,
                      enum clsa_impl_parameter p);
 /* The same by kind and role (enum clsa_op_kind, enum clsa_role). */

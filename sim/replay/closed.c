@@ -49,7 +49,7 @@ void clsa_prediction_destroy(struct clsa_prediction *prediction)
 }
 
 void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
-                         const double *found, struct clsa_gpu_service *out)
+                         const double *found, const double *held, struct clsa_gpu_service *out)
 {
     const struct clsa_machine *m = machine;
     memset(out, 0, sizeof *out);
@@ -76,8 +76,10 @@ void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_g
             s->pattern == CLSA_ROWS ? clsa_gpu_row_efficiency(m, s->row_bytes) : 1;
         out->l1_bytes += s->total_bytes;
         out->l2_bytes += asked;
-        out->dram_bytes += missed;
-        slow += missed / efficiency;
+        const double l3 = held ? missed * held[i] : 0;
+        out->l3_bytes += l3;
+        out->dram_bytes += missed - l3;
+        slow += (missed - l3) / efficiency;
     }
     out->dram_efficiency = slow > 0 ? out->dram_bytes / slow : 1;
     /* Written lines leave for DRAM while the kernel runs as far as its own traffic pushes them
@@ -87,7 +89,8 @@ void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_g
     const double l2 = clsa_gpu_l2_latency(m);
     const double answered = l1_hits + out->l2_bytes;
     out->latency_s = answered > 0 ? (l1_hits * m->l1_latency / m->sm_clock +
-                                     (out->l2_bytes - out->dram_bytes) * l2 +
+                                     (out->l2_bytes - out->dram_bytes - out->l3_bytes) * l2 +
+                                     out->l3_bytes * m->l3_latency / m->sm_clock +
                                      out->dram_bytes * m->dram_latency) /
                                         answered
                                   : l2;
@@ -113,6 +116,7 @@ struct op_class {
     unsigned n_kernels, n_found;
     struct ask *asks;                /* GPU */
     double *found;                   /* parts found by stream, which `last` was timed with */
+    double *held;                    /* GPU with a memory-side cache: of the misses, found there */
     bool stale;                      /* they changed since */
     struct clsa_op_prediction last;
     double last_seconds;
@@ -140,6 +144,7 @@ static void pricing_destroy(struct pricing *p)
         free(p->classes[i].kernels);
         free(p->classes[i].asks);
         free(p->classes[i].found);
+        free(p->classes[i].held);
     }
     free(p->classes);
     free(p->of_op);
@@ -203,8 +208,12 @@ static int class_init(struct pricing *p, struct op_class *c, const struct clsa_o
     }
     c->found = clsa_calloc(c->n_found + (size_t)1, sizeof *c->found);
     c->asks = clsa_malloc(c->n_found + (size_t)1, sizeof *c->asks);
-    if (!c->found || !c->asks) {
+    const bool behind = r->machine->kind == CLSA_MACHINE_GPU && r->machine->l3_size > 0;
+    if (behind)
+        c->held = clsa_calloc(c->n_found + (size_t)1, sizeof *c->held);
+    if (!c->found || !c->asks || (behind && !c->held)) {
         free(c->kernels);
+        free(c->held);
         free(c->found);
         free(c->asks);
         return CLSA_ENOMEM;
@@ -260,6 +269,13 @@ static int find_class(struct pricing *p, size_t i, struct op_class *before, stru
     return 0;
 }
 
+/* Part of bytes of this reuse distance that a memory-side cache holds: LRU, whose edge hashed sets
+ * blur over a tenth. */
+static double held_behind(const struct clsa_machine *m, double distance)
+{
+    return fmin(1, fmax(0, (1.05 * m->l3_size - distance) / (0.1 * m->l3_size)));
+}
+
 static void keep_found(struct op_class *c, unsigned i, double found)
 {
     c->stale |= c->found[i] < found || c->found[i] > found;
@@ -285,6 +301,11 @@ static int find_gpu(struct pricing *p, struct op_class *c, const struct clsa_op 
         p->distances.clock += bytes * (1 - found);
         *touched = p->distances.clock;
         keep_found(c, i, found);
+        if (c->held) {
+            const double held = held_behind(p->r->machine, distance);
+            c->stale |= held < c->held[i] || held > c->held[i];
+            c->held[i] = held;
+        }
     }
     return 0;
 }
@@ -301,7 +322,7 @@ static void set_outcome(struct op_class *c, double seconds, double l1, double l2
 
 static void time_gpu(const struct pricing *p, struct op_class *c)
 {
-    const double *found = c->found;
+    const double *found = c->found, *held = c->held;
     double seconds = 0, longest = 0, l1 = 0, l2 = 0, dram = 0;
     c->last.launches = 0;
     for (unsigned i = 0; i < c->n_kernels; i++) {
@@ -311,13 +332,15 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
         double whole = 0;
         for (unsigned again = 0; again < (k->repeat > 1 ? 2 : 1); again++) {
             const double times = again ? k->repeat - 1 : 1;
-            clsa_closed_service(p->r->machine, k, found, &service);
+            clsa_closed_service(p->r->machine, k, found, held, &service);
             clsa_gpu_kernel_time(p->r->machine, k, &service, &time);
             whole += times * time.seconds;
             l1 += times * (service.l1_bytes + service.write_bytes);
             l2 += times * (service.l2_bytes + service.write_bytes);
             dram += times * (service.dram_bytes + service.dram_write_bytes);
             found += k->n_streams;
+            if (held)
+                held += k->n_streams;
         }
         if (whole > longest) {
             longest = whole;
@@ -430,7 +453,10 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
     }
     status = walk(p, out);
     /* A step that leaves nothing of what the next one first asks for is its own steady state. */
-    if (status || r->cold || clsa_distances_next(&p->distances) >= p->l2_none)
+    const double kept = r->machine->kind == CLSA_MACHINE_GPU
+                            ? fmax(p->l2_none, 1.05 * r->machine->l3_size)
+                            : p->l2_none;
+    if (status || r->cold || clsa_distances_next(&p->distances) >= kept)
         return status;
     struct clsa_op_prediction *ops = out->ops;
     *out = (struct clsa_prediction){.n_ops = out->n_ops, .ops = ops};

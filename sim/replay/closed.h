@@ -54,9 +54,9 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
 void clsa_prediction_destroy(struct clsa_prediction *prediction);
 
 /* What memory answers one launch of a kernel whose streams find the part found[i] of their distinct
- * bytes in L2. */
+ * bytes in L2 and, of those that miss, the part held[i] in a memory-side cache (NULL: none). */
 void clsa_closed_service(const struct clsa_machine *machine, const struct clsa_gpu_kernel *k,
-                         const double *found, struct clsa_gpu_service *out);
+                         const double *found, const double *held, struct clsa_gpu_service *out);
 
 /* Which part of a step's time an op counts in: attention (window, dense, sparse, and nothing else),
  * index (scores, top-k, and every op whose role is the indexer's), other. */

@@ -33,19 +33,23 @@ struct topk_rows {
 static void count_rows(const struct clsa_step *step, const struct clsa_op *op, double threads,
                        struct topk_rows *out)
 {
-    const uint64_t rows = clsa_op_rows(step, op);
-    *out = (struct topk_rows){0};
+    const uint64_t rows = clsa_op_rows(step, op), whole = (uint64_t)threads;
+    uint64_t taken = 0, keys = 0, iterations = 0, candidates = 0;
     for (uint64_t r = 0; r < rows; r++) {
-        const double keys = (double)clsa_op_keys(step, op, r);
-        if (keys <= (double)op->topk) {
-            out->whole++;
+        const uint64_t seen = op->over_queries ? step->queries[r].keys : clsa_op_keys(step, op, r);
+        if (seen <= op->topk) {
+            taken++;
             continue;
         }
-        out->chosen++;
-        out->keys += keys;
-        out->iterations += ceil(keys / threads);
-        out->candidates += min2(keys, CANDIDATES_MOST);
+        keys += seen;
+        iterations += (seen + whole - 1) / whole;
+        candidates += seen < CANDIDATES_MOST ? seen : CANDIDATES_MOST;
     }
+    *out = (struct topk_rows){.chosen = (double)(rows - taken),
+                              .whole = (double)taken,
+                              .iterations = (double)iterations,
+                              .candidates = (double)candidates,
+                              .keys = (double)keys};
 }
 
 /* sgl-kernel fast_topk: one block a row. A pass counts the leading 8 bits of every score, a second one

@@ -263,9 +263,9 @@ static int gpu_service(struct clsa_work *w, const struct clsa_gpu_kernel *k,
     if (s->dram_bytes > s->l2_bytes)
         s->dram_bytes = s->l2_bytes;
     s->latency_s = l2;
+    const double l3 = fmin(sums.l3_hits, s->l2_bytes - s->dram_bytes);
+    s->l3_bytes = l3;
     if (all > 0) {
-        const double l3 = sums.l3_hits < s->l2_bytes - s->dram_bytes ? sums.l3_hits
-                                                                     : s->l2_bytes - s->dram_bytes;
         s->latency_s = (sums.l1_hits * m->l1_latency / m->sm_clock +
                         l3 * m->l3_latency / m->sm_clock + (s->l2_bytes - s->dram_bytes - l3) * l2 +
                         s->dram_bytes * m->dram_latency + sums.walk_byte_s) /
