@@ -94,7 +94,12 @@ static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_s
         return (struct levels){s->in_l2, s->in_cache - s->in_l2, 1 - s->in_cache};
     const double l3s = m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
     const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
-    const double in_l3 = fmax(in_l2, clsa_cpu_kept(s->distance / l3s, m->l3_size, CLSA_CPU_EDGE_L3));
+    /* What others bring into the last cache replaces lines at random. */
+    const double left = m->l3_foreign > 0 && m->l3_size > 0
+                            ? exp(-m->l3_foreign * s->age / m->l3_size)
+                            : 1;
+    const double in_l3 =
+        fmax(in_l2, left * clsa_cpu_kept(s->distance / l3s, m->l3_size, CLSA_CPU_EDGE_L3));
     return (struct levels){in_l2, in_l3 - in_l2, 1 - in_l3};
 }
 
@@ -162,7 +167,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram * s->bytes;
     }
-    const double overlap = call->overlap > 0 ? call->overlap : 1;
+    const double overlap = call->serial ? 0 : call->overlap > 0 ? call->overlap : 1;
     const double mine = fmax(arithmetic, core) + (1 - overlap) * fmin(arithmetic, core) + cold;
     /* The machine-wide limit meets all threads together, however uneven their shares, and while one
      * waits for it others work. */

@@ -28,6 +28,7 @@ struct clsa_cpu_stream {
     double cold_row_bytes;
     bool small_pages;    /* consecutive bytes that lie in the smallest pages, whatever tlb.page says */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
+    double age;          /* seconds since the last use: time for others to fill the last cache */
     /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or
      * any cache, answered, and page walks of a row. */
     bool known;
@@ -44,6 +45,7 @@ struct clsa_cpu_call {
     bool demand;                /* rows are not prefetched by the kernel: plain loads */
     double row_cycles;          /* of the loop around a random row */
     double overlap;             /* part of the shorter of memory and arithmetic that hides; 0: 1 */
+    bool serial;                /* memory and arithmetic take turns, whatever overlap says */
     double cycles;              /* further arithmetic of all threads together, in cycles of one core */
     double fixed_cycles;        /* set-up before the first part */
     double tail_cycles;         /* on one thread after the last part (joining parts) */

@@ -14,7 +14,6 @@
 
 #include "hwmodels/measure_kernels.h"
 #include "sim/base/alloc.h"
-#include "sim/base/csv.h"
 #include "sim/base/log.h"
 #include "sim/base/rng.h"
 
@@ -33,6 +32,11 @@
 /* Bytes between a prefetched row and its use: half of a common L1, as in the attention kernels. */
 #define AHEAD_BYTES 16384u
 #define ROWS_MOST 65536u
+/* What a thread of a probe streams from: beyond its share of any cache. */
+#define PROBE_BYTES (UINT64_C(128) << 20)
+/* What lies idle: beyond a core's L2, inside a last cache. Few samples, since each waits. */
+#define AGAIN_BYTES (UINT64_C(4) << 20)
+#define AGAIN_SAMPLES 25
 #define STEPS_TOTAL 150u
 #define SAMPLES_MAX 64u
 
@@ -300,6 +304,32 @@ static void measure_read(struct bench *b, const struct area *a, uint64_t bytes, 
          (double)(once * threads * rounds), true);
 }
 
+/* What others leave of a footprint in the last cache while it is not used. */
+static void measure_again(struct bench *b, const struct area *a)
+{
+    static const uint64_t waits_us[] = {0, 1000, 4000};
+    for (size_t w = 0; w < sizeof waits_us / sizeof *waits_us && !b->status; w++) {
+        double ns[AGAIN_SAMPLES];
+        struct samples s = {.half = 1};
+        uint64_t total = 0;
+        for (int i = 0; i < AGAIN_SAMPLES; i++) {
+            total += clsa_host_read(a->base, a->bytes) + clsa_host_read(a->base, a->bytes);
+            const uint64_t idle = clsa_now_ns();
+            while (clsa_now_ns() - idle < waits_us[w] * 1000)
+                ;
+            const uint64_t start = clsa_now_ns();
+            total += clsa_host_read(a->base, a->bytes);
+            ns[i] = (double)(clsa_now_ns() - start);
+        }
+        sink += total;
+        /* The middle, not the best: how much others do is what is asked. */
+        qsort(ns, AGAIN_SAMPLES, sizeof *ns, ascending);
+        samples_add(b, &s, ns[AGAIN_SAMPLES / 2]);
+        note(b, (struct clsa_measured){"again", 1, a->bytes, waits_us[w], a->page, 0, 0, 0, "GB/s"}, &s,
+             (double)a->bytes, true);
+    }
+}
+
 static void measure_gather(struct bench *b, const struct area *a, uint64_t row_bytes,
                            uint32_t threads, bool fetch)
 {
@@ -531,6 +561,8 @@ static void measure_caches(struct bench *b)
         if (threads > 1)
             measure_read(b, &a, reads[i], threads, false);
         measure_read(b, &a, reads[i], 1, true);
+        if (reads[i] == AGAIN_BYTES && !b->status)
+            measure_again(b, &a);
         area_close(&a);
     }
 }
@@ -564,6 +596,23 @@ static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
     area_close(&a);
 }
 
+/* What a probe takes: how fast `threads` compute and stream right now. Threads of others on the same cores
+ * show in the multiply-adds, not in the clock. */
+static void measure_probe(struct bench *b)
+{
+    const uint64_t each = b->memory_bytes / b->threads < PROBE_BYTES ? b->memory_bytes / b->threads
+                                                                     : PROBE_BYTES;
+    struct area a;
+    measure_arithmetic(b, b->threads, false);
+    if (b->status || !area_open(b, each * b->threads, PAGE_HUGE, &a))
+        return;
+    measure_read(b, &a, each, b->threads, false);
+    a.bytes = a.bytes < AGAIN_BYTES ? a.bytes : AGAIN_BYTES;
+    if (!b->status)
+        measure_again(b, &a);
+    area_close(&a);
+}
+
 int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
                       struct clsa_err *err)
 {
@@ -580,13 +629,15 @@ int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_me
     b.offsets = clsa_malloc(ROWS_MOST + 1024 * (size_t)b.threads, sizeof *b.offsets);
     if (!b.offsets)
         return out_of_memory(&b);
-    b.patient_until_ns = clsa_now_ns() + PATIENCE_NS;
+    b.patient_until_ns = options->probe ? 0 : clsa_now_ns() + PATIENCE_NS;
     ask_system(&b);
-    if (!b.status)
+    if (options->probe)
+        measure_probe(&b);
+    if (!b.status && !options->probe)
         measure_core(&b);
-    if (!b.status)
+    if (!b.status && !options->probe)
         measure_caches(&b);
-    for (size_t i = 0; i < sizeof footprints / sizeof *footprints && !b.status; i++)
+    for (size_t i = 0; !options->probe && i < sizeof footprints / sizeof *footprints && !b.status; i++)
         for (int huge = 0; huge < 2 && !b.status && footprints[i] <= b.memory_bytes; huge++)
             measure_memory(&b, footprints[i], huge ? PAGE_HUGE : PAGE_SMALL);
     free(b.offsets);
@@ -596,89 +647,4 @@ int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_me
     }
     *out = set;
     return CLSA_OK;
-}
-
-void clsa_measurement_destroy(struct clsa_measurement_set *set)
-{
-    if (!set)
-        return;
-    free(set->rows);
-    free(set->text);
-    *set = (struct clsa_measurement_set){0};
-}
-
-const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set *set,
-                                               const char *what, uint32_t threads,
-                                               uint64_t footprint_bytes, uint64_t row_bytes,
-                                               uint64_t page_bytes)
-{
-    const struct clsa_measured *best = NULL;
-    double nearest = INFINITY;
-    for (size_t i = 0; i < set->n_rows; i++) {
-        const struct clsa_measured *r = &set->rows[i];
-        if (strcmp(r->what, what) || (threads && r->threads != threads) ||
-            (row_bytes && r->row_bytes != row_bytes) || (page_bytes && r->page_bytes != page_bytes))
-            continue;
-        const double distance =
-            footprint_bytes ? fabs(log((double)r->footprint_bytes / (double)footprint_bytes)) : 0;
-        if (distance < nearest) {
-            nearest = distance;
-            best = r;
-        }
-    }
-    return best;
-}
-
-int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, struct clsa_err *err)
-{
-    static const char *const names[] = {"what",  "unit",  "threads", "footprint_bytes", "row_bytes",
-                                        "page_bytes", "value", "fastest", "usual"};
-    struct clsa_measurement_set set = {0};
-    struct clsa_csv csv;
-    int at[9];
-    size_t bytes = 1;
-    int status = clsa_csv_read(path, &csv, err);
-    if (status)
-        return status;
-    for (size_t c = 0; c < 9 && !status; c++)
-        status = clsa_csv_need(&csv, names[c], &at[c], err);
-    for (size_t r = 0; r < csv.rows && !status; r++)
-        bytes += strlen(clsa_csv_cell(&csv, r, at[0])) + strlen(clsa_csv_cell(&csv, r, at[1])) + 2;
-    set.rows = clsa_calloc(csv.rows + 1, sizeof *set.rows);
-    char *text = set.text = clsa_malloc(bytes, 1);
-    if (!status && (!set.rows || !text))
-        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
-    for (size_t r = 0; r < csv.rows && !status; r++) {
-        struct clsa_measured *m = &set.rows[set.n_rows++];
-        uint64_t threads = 0;
-        uint64_t *const whole[] = {&threads, &m->footprint_bytes, &m->row_bytes, &m->page_bytes};
-        double *const figures[] = {&m->value, &m->fastest, &m->usual};
-        for (int c = 0; c < 4 && !status; c++)
-            status = clsa_csv_u64(&csv, r, at[2 + c], whole[c], err);
-        for (int c = 0; c < 3 && !status; c++)
-            status = clsa_csv_f64(&csv, r, at[6 + c], figures[c], err);
-        m->threads = threads < UINT32_MAX ? (uint32_t)threads : UINT32_MAX;
-        m->what = strcpy(text, clsa_csv_cell(&csv, r, at[0]));
-        text += strlen(text) + 1;
-        m->unit = strcpy(text, clsa_csv_cell(&csv, r, at[1]));
-        text += strlen(text) + 1;
-    }
-    clsa_csv_destroy(&csv);
-    if (status) {
-        clsa_measurement_destroy(&set);
-        return status;
-    }
-    *out = set;
-    return CLSA_OK;
-}
-
-void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set)
-{
-    fputs("what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit\n", out);
-    for (size_t i = 0; i < set->n_rows; i++) {
-        const struct clsa_measured *r = &set->rows[i];
-        fprintf(out, "%s,%u,%llu,%llu,%llu,%.7g,%.7g,%.7g,%s\n", r->what, r->threads,
-                (unsigned long long)r->footprint_bytes, (unsigned long long)r->row_bytes,
-                (unsigned long long)r->page_bytes, r->value, r->fastest, r->usual, r->unit);
-    }
 }

@@ -7,6 +7,7 @@
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
  *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
  *   dot         the same, every bfloat16 value multiplied with a float32 and added  unit "GB/s"
+ *   again       streaming reads by one thread of what lay idle in the last cache for row_bytes us  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
@@ -46,6 +48,9 @@ struct clsa_measure_options {
     uint32_t threads;       /* 0: all cores */
     uint64_t memory_bytes;  /* largest footprint; 0: 4 GiB, or a third of what is free */
     uint32_t repeats;       /* samples a figure; 0: 15 */
+    bool probe;             /* only fma_f32 and read (beyond the caches) of `threads`, and again, in a tenth of a
+                             * second:
+                             * whether the host is as fast as it was */
     void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
     void *user;
 };

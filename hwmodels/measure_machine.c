@@ -110,23 +110,25 @@ static double cache_share(const struct writing *w, double level_gbps, double mem
     return n ? fmin(most, median_of(sizes, n)) : most;
 }
 
-/* What others bring into it meanwhile: a chase takes so much longer between two visits of a line than a
- * stream does that their traffic shows. Median over footprints well inside the cache. */
-static double cache_foreign(const struct writing *w, double level_ns, double memory_ns, double size)
+/* What others bring into it meanwhile, in bytes a second: a footprint inside the cache that lies idle loses
+ * lines at random, so the part left falls off exponentially. Rates of a sweep right after the last one
+ * (`level`), after a wait, and from memory say which part was found. */
+static double cache_foreign(const struct writing *w, double memory_gbps, double size)
 {
     double rates[SHARES];
     size_t n = 0;
-    for (size_t i = 0; i < w->set->n_rows && n < SHARES; i++) {
+    const struct clsa_measured *level = clsa_measured_find(w->set, "again", 1, 0, 0, 0);
+    for (size_t i = 0; level && i < w->set->n_rows && n < SHARES; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
-        const double part = found(m->value, level_ns, memory_ns);
-        const double footprint = (double)m->footprint_bytes;
-        const double seconds = footprint / 64 * m->value * 1e-9;
-        if (strcmp(m->what, "latency") == 0 && m->page_bytes == HUGE_PAGE && part > 0.05 &&
-            part < 0.95 && footprint < size * (1 - CLSA_CPU_EDGE_L3))
-            rates[n++] = fmax(0, (size * (1 + CLSA_CPU_EDGE_L3 - 2 * CLSA_CPU_EDGE_L3 * part) -
-                                  footprint) / seconds);
+        if (strcmp(m->what, "again") != 0 || m->row_bytes == 0)
+            continue;
+        const double part = fmax(0.02, found(1 / m->value, 1 / level->value, 1 / memory_gbps));
+        rates[n++] = fmax(0, -log(part)) * size / ((double)m->row_bytes * 1e-6);
     }
-    return n ? median_of(rates, n) : 0;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += rates[i];
+    return n ? sum / (double)n : 0;
 }
 
 static void put_caches(struct writing *w, double clock_ghz)
@@ -150,7 +152,6 @@ static void put_caches(struct writing *w, double clock_ghz)
     if (l3 <= 0)
         return;
     const struct clsa_measured *level = need(w, "latency", 1, (uint64_t)(l2 * 3), 0, HUGE_PAGE);
-    const struct clsa_measured *far = need(w, "latency", 1, UINT64_C(512) << 20, 0, HUGE_PAGE);
     const struct clsa_measured *stream = need(w, "read", 1, (uint64_t)(l2 * 4), 0, HUGE_PAGE);
     const struct clsa_measured *memory = need(w, "read", 1, UINT64_MAX / 2, 0, HUGE_PAGE);
     const double share = cache_share(w, stream->value, memory->value, l3);
@@ -159,8 +160,8 @@ static void put_caches(struct writing *w, double clock_ghz)
     put_number(w, "l3.ways", fmax(1, told(w, "ways_l3", 16)), "-", system);
     put_measured(w, "l3.latency", level, clock_ghz, "cycles");
     put_measured(w, "l3.core_bandwidth", stream, 1 / clock_ghz, "B/cycle");
-    put_number(w, "l3.foreign", cache_foreign(w, level->value, far->value, share) / 1e9, "GB/s",
-               "measured: chases inside the last cache that miss where streams do not");
+    put_number(w, "l3.foreign", cache_foreign(w, memory->value, share) / 1e9, "GB/s",
+               "measured: what a footprint inside the last cache loses while it lies idle");
 }
 
 /* Little's law: lines outstanding when 64-byte rows come at a rate and each takes a latency. */
@@ -201,19 +202,25 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
     put_number(w, "tlb.walk", fmax(0, a->value - near->value), "ns", source);
 }
 
-/* The fastest stream from far beyond the caches: of several footprints, each may have met others' work. */
-static const struct clsa_measured *fastest(struct writing *w, const char *what, uint32_t threads,
-                                           uint64_t page)
+/* The middle one of the streams from far beyond the caches, over several footprints: measured at several
+ * moments, since what others take of the memory that all share is part of how this host is. */
+static const struct clsa_measured *usual(struct writing *w, const char *what, uint32_t threads,
+                                         uint64_t page)
 {
-    const double least = fmax(256 << 20, 8 * told(w, "size_l3", 0));
-    const struct clsa_measured *best = NULL;
-    for (size_t i = 0; i < w->set->n_rows; i++) {
+    const double least = fmax(128 << 20, 4 * told(w, "size_l3", 0));
+    const struct clsa_measured *rows[SHARES];
+    size_t n = 0;
+    for (size_t i = 0; i < w->set->n_rows && n < SHARES; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
-        if (strcmp(m->what, what) == 0 && m->threads == threads && m->page_bytes == page &&
-            (double)m->footprint_bytes * threads >= least && (!best || m->value > best->value))
-            best = m;
+        if (strcmp(m->what, what) || m->threads != threads || m->page_bytes != page ||
+            (double)m->footprint_bytes * threads < least)
+            continue;
+        size_t at = n++;
+        for (; at && rows[at - 1]->value > m->value; at--)
+            rows[at] = rows[at - 1];
+        rows[at] = m;
     }
-    return best ? best : need(w, what, threads, UINT64_MAX / 2, 0, page);
+    return n ? rows[n / 2] : need(w, what, threads, UINT64_MAX / 2, 0, page);
 }
 
 /* How fast the lines behind the first of a row come: the best of the longer rows, since others on the host
@@ -240,9 +247,9 @@ static void put_rows(struct writing *w, const struct clsa_measured *line)
 static void put_memory(struct writing *w, uint32_t threads)
 {
     const uint64_t large = UINT64_MAX / 2, half_gib = UINT64_C(512) << 20;
-    const struct clsa_measured *one = fastest(w, "read", 1, HUGE_PAGE);
-    const struct clsa_measured *all = fastest(w, "read", threads, HUGE_PAGE);
-    const struct clsa_measured *broken = fastest(w, "read", 1, SMALL_PAGE);
+    const struct clsa_measured *one = usual(w, "read", 1, HUGE_PAGE);
+    const struct clsa_measured *all = usual(w, "read", threads, HUGE_PAGE);
+    const struct clsa_measured *broken = usual(w, "read", 1, SMALL_PAGE);
     const struct clsa_measured *near = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
     const struct clsa_measured *far = need(w, "latency", 1, half_gib, 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
@@ -252,7 +259,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
     if (clsa_measured_find(w->set, "dot", 1, 0, 0, HUGE_PAGE))
-        put_measured(w, "core.dot", fastest(w, "dot", 1, HUGE_PAGE), 1, "GB/s");
+        put_measured(w, "core.dot", usual(w, "dot", 1, HUGE_PAGE), 1, "GB/s");
     snprintf(source, sizeof source, "measured: read over %.4g MiB in small pages, %.4g GB/s",
              (double)broken->footprint_bytes / 0x1p20, broken->value);
     put_number(w, "core.page_break",

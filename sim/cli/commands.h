@@ -25,6 +25,7 @@
     X(machine_list)                                                                                \
     X(machine_show)                                                                                \
     X(machine_measure)                                                                             \
+    X(machine_probe)                                                                               \
     X(machine_check)                                                                               \
     X(query)                                                                                       \
     X(report)                                                                                      \

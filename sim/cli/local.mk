@@ -11,6 +11,7 @@ libclsa_cli_a_SOURCES = \
   sim/cli/cmd_help.c \
   sim/cli/cmd_machine.c \
   sim/cli/cmd_measure.c \
+  sim/cli/cmd_probe.c \
   sim/cli/cmd_plan.c \
   sim/cli/cmd_predict.c \
   sim/cli/cmd_replay.c \

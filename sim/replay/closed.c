@@ -130,6 +130,7 @@ struct op_class {
 struct pricing {
     const struct clsa_closed_request *r;
     struct clsa_distances distances;
+    struct clsa_distances ages; /* CPU: the same with a clock of seconds, for what others push out */
     double l2_all, l2_none; /* reuse distances that L2 keeps wholly, and not at all */
     struct op_class *classes;
     size_t n_classes, room;
@@ -149,6 +150,7 @@ static void pricing_destroy(struct pricing *p)
     free(p->classes);
     free(p->of_op);
     clsa_distances_destroy(&p->distances);
+    clsa_distances_destroy(&p->ages);
 }
 
 /* All that mapping may look at, but layer, set and addresses; the fields from m to n_operands lie
@@ -191,7 +193,7 @@ static int class_init(struct pricing *p, struct op_class *c, const struct clsa_o
     c->last.part = (uint8_t)clsa_op_part(op);
     if (r->machine->kind == CLSA_MACHINE_CPU) {
         clsa_map_cpu(r->step, op, r->machine, r->impl, &c->call);
-        c->n_found = 2 * c->call.n_streams;
+        c->n_found = 3 * c->call.n_streams;
     } else {
         struct clsa_kernel_list list;
         const int status = clsa_map_op(r->step, op, r->machine, r->impl, &list, p->err);
@@ -361,15 +363,19 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
     for (unsigned i = 0; i < c->call.n_streams; i++) {
         struct clsa_cpu_stream *s = &c->call.streams[i];
         double *touched = clsa_distances_find(&p->distances, op, &op->operands[s->operand]);
-        if (!touched)
+        double *last = clsa_distances_find(&p->ages, op, &op->operands[s->operand]);
+        if (!touched || !last)
             return CLSA_ENOMEM;
         s->distance = p->distances.clock - *touched + s->bytes;
-        keep_found(c, 2 * i, s->distance);
+        s->age = p->ages.clock - *last;
+        *last = p->ages.clock;
+        keep_found(c, 3 * i, s->distance);
+        keep_found(c, 3 * i + 2, m->l3_foreign > 0 ? s->age : 0);
         if (s->row_bytes > 0) {
             /* The pool may differ between ops of equal shape (one plane, or all of them). */
             s->pool_bytes =
                 (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
-            keep_found(c, 2 * i + 1, s->pool_bytes);
+            keep_found(c, 3 * i + 1, s->pool_bytes);
         }
         p->distances.clock += s->bytes * (1 - clsa_cpu_kept(s->distance, size, CLSA_CPU_EDGE_L3));
         *touched = p->distances.clock;
@@ -419,8 +425,7 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
             continue;
         if (c->stale)
             (gpu ? time_gpu : time_cpu)(p, c);
-        if (!gpu) /* others fill the cache while the op runs */
-            p->distances.clock += p->r->machine->l3_foreign * c->last_seconds;
+        p->ages.clock += c->last_seconds;
         if (!out)
             continue;
         const struct clsa_op_prediction *last = &c->last;
@@ -445,10 +450,10 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
     int status = 0;
     if (r->variants > 1 && !r->cold) {
         for (uint32_t v = 0; !status && v < r->variants; v++) {
-            p->distances.variant = v;
+            p->distances.variant = p->ages.variant = v;
             status = walk(p, NULL);
         }
-        p->distances.variant = 0;
+        p->distances.variant = p->ages.variant = 0;
         return status ? status : walk(p, out);
     }
     status = walk(p, out);
@@ -492,8 +497,7 @@ static void intervals(const struct pricing *p, struct clsa_prediction *out)
         clsa_interval_add(&sum, c->op, c->seconds * c->below, c->seconds * c->above);
     }
     double below, above;
-    clsa_interval_step(&sum, clsa_impl_value(r->impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below,
-                       &above);
+    clsa_interval_step(&sum, r->impl, &below, &above);
     const double whole = (double)out->step_ps * 1e-12;
     out->step_ps_lo = picoseconds(fmax(0, whole - below));
     out->step_ps_hi = picoseconds(whole + above);
@@ -511,6 +515,8 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
     struct clsa_prediction prediction = {.n_ops = step->n_ops};
     struct pricing p = {.r = request, .err = err};
     int status = clsa_distances_init(&p.distances, step, !request->cold);
+    if (!status)
+        status = clsa_distances_init(&p.ages, step, !request->cold);
     if (!status) {
         p.of_op = clsa_malloc(step->n_ops + 1, sizeof *p.of_op);
         prediction.ops = request->no_ops ? NULL : clsa_calloc(step->n_ops + 1,

@@ -10,7 +10,7 @@ enum {
     QUERY_BLOCK = 32,
     INDEX_KEYS = 1024,
     FEW_ROWS = 16,
-    STREAM_BYTES = 1 << 18,
+    STREAM_BYTES = 1 << 16,
     ROW_BLOCK = 192,
     COLUMN_BLOCK = 192,
     ROW_SLICE = 64,
@@ -163,9 +163,12 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->dot = (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS) || op->kind == CLSA_OP_INDEX_SCORE;
     if (op->kind == CLSA_OP_TOPK)
         out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
-    if (is_attention(op) && !direct(op))
+    if (is_attention(op) && !direct(op)) {
+        /* Blocks of keys are copied first, then computed with: the one waits for the other. */
+        out->serial = true;
         out->cycles += elements_of(step, op) / fmax(1, op->heads) * fmax(1, op->kv_heads) *
                        clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
+    }
     if (is_attention(op) && alone(step, op)) {
         const double rows = (double)clsa_op_rows(step, op);
         const double joins = out->parts * (double)op->heads *

@@ -3,6 +3,11 @@
 # model, at 8K and 64K tokens of context, dense and for each group size, on one and on all threads.
 #   cpu_compare.sh [OUT]      CLSA: the program (default ./clsa)     THREADS: default "1 all cores"
 #   HOST: a machine file of this host instead of measuring one       MODELS, CONTEXTS: subsets
+#   ROUNDS: how often each point is run (default 3)
+# A guest's neighbours come and go: what they take of cores, memory and cache is no property of a model. So
+# all points are run in rounds and the tables hold medians; a run counts as steady when `clsa machine probe`
+# finds the host as its file says right before and right after, and where a point had steady runs only
+# these count.
 # Writes OUT/host.csv (the machine), OUT/figures.csv (every figure), OUT/gathers.csv (random rows, measured
 # and as the model has them), OUT/ops.csv (every op) and OUT/steps.csv (steps, speed-ups), and prints a
 # summary. Run it on an idle host.
@@ -20,13 +25,21 @@ else
         --gathers "$out/gathers.csv"
 fi
 
-echo threads,model,batch,context,group,op,count,measured_us,predicted_us,error_percent,share_percent \
-    >"$out/ops.csv"
+columns=threads,model,batch,context,group,op,count,measured_us,predicted_us,error_percent,share_percent
+: >"$out/runs.csv"
 one() { # model options context group threads steps
+    steady=yes
+    "$clsa" machine probe "$out/host.csv" --threads "$5" >/dev/null 2>&1 || steady=no
     # shellcheck disable=SC2086
     "$clsa" run --model "$1" $2 --fill --prompt "$3" --group "$4" --threads "$5" --decode "$6" \
-        --predict "$out/host.csv" --quiet --format csv | sed -e 1d -e "s/^/$5,/" >>"$out/ops.csv"
+        --predict "$out/host.csv" --quiet --format csv >"$out/one.tmp"
+    "$clsa" machine probe "$out/host.csv" --threads "$5" >/dev/null 2>&1 || steady=no
+    sed -e 1d -e "s/^/$steady,$5,/" "$out/one.tmp" >>"$out/runs.csv"
+    rm -f "$out/one.tmp"
 }
+round=0
+while [ $round -lt "${ROUNDS:-3}" ]; do
+round=$((round + 1))
 for t in $threads; do
     for context in ${CONTEXTS:-8K 64K}; do
         for model in ${MODELS:-clsa-byte-5m clsa-0.6b}; do
@@ -40,42 +53,73 @@ for t in $threads; do
         done
     done
 done
+done
+
+# Medians over rounds, in the order of the first.
+echo "steady,$columns" >"$out/ops.csv"
+awk -F, -v OFS=, '
+function median(list, n,   v, i, j, t, m) {
+    m = split(list, v, " ")
+    for (i = 2; i <= m; i++)
+        for (j = i; j > 1 && v[j] + 0 < v[j - 1] + 0; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+    return m % 2 ? v[(m + 1) / 2] : (v[m / 2] + v[m / 2 + 1]) / 2
+}
+{
+    point = $2 OFS $3 OFS $4 OFS $5 OFS $6
+    key = point OFS $7 OFS $8
+    if (!(key in predicted)) { order[++n] = key; of[key] = point; step[key] = $7 == "(step)" }
+    predicted[key] = $10
+    all[key] = all[key] " " $9
+    if ($1 == "yes") calm[key] = calm[key] " " $9
+}
+END {
+    for (i = 1; i <= n; i++) {
+        key = order[i]
+        m = median(key in calm ? calm[key] : all[key])
+        if (step[key]) whole[of[key]] = m
+        printf "%s,%s,%.3f,%.3f,%.2f,%.2f\n", key in calm ? "yes" : "no", key, m, predicted[key],
+            (predicted[key] / m - 1) * 100, m / whole[of[key]] * 100
+    }
+}' "$out/runs.csv" >>"$out/ops.csv"
 
 awk -F, -v steps="$out/steps.csv" '
 function abs(x) { return x < 0 ? -x : x }
 NR == 1 { next }
 {
-    key = $1 "," $2 "," $4
-    sub(/,[0-9]+$/, "", key)
     # decode steps count on from the prompt: the context is told apart by its size in K
-    k = int($4 / 1024 + 0.5)
-    point = $1 "," $2 "," k
+    k = int($5 / 1024 + 0.5)
+    point = $2 "," $3 "," k
 }
-$6 == "(step)" {
-    m[point, $5] = $8
-    p[point, $5] = $9
+$7 == "(step)" {
+    m[point, $6] = $9
+    p[point, $6] = $10
+    calm[point, $6] = $1
     if (!(point in seen)) { order[++n] = point; seen[point] = "" }
-    seen[point] = seen[point] " " $5
+    seen[point] = seen[point] " " $6
     next
 }
-$11 > 2 {
-    e = abs($9 / $8 - 1) * 100
+$12 > 2 {
+    e = abs($10 / $9 - 1) * 100
     ops++
-    if (e > 20) { bad++; worst = worst sprintf("  %s threads %s %sK group %s: %s %+.0f %%\n", $1, $2, k, $5, $6, ($9 / $8 - 1) * 100) }
+    if (e > 20) { bad++; worst = worst sprintf("  %s threads %s %sK group %s: %s %+.0f %%\n", $2, $3, k, $6, $7, ($10 / $9 - 1) * 100) }
 }
 END {
-    print "threads,model,context_k,group,measured_us,predicted_us,error_percent,speedup_measured,speedup_predicted,speedup_error_percent" >steps
+    print "steady,threads,model,context_k,group,measured_us,predicted_us,error_percent,speedup_measured,speedup_predicted,speedup_error_percent" >steps
     for (i = 1; i <= n; i++) {
         split(order[i], f, ",")
         c = split(seen[order[i]], g, " ")
         for (j = 1; j <= c; j++) {
             a = m[order[i], g[j]]; b = p[order[i], g[j]]
             sa = m[order[i], g[1]] / a; sb = p[order[i], g[1]] / b
-            printf "%s,%s,%.1f,%.1f,%.1f,%.3f,%.3f,%.1f\n", order[i], g[j], a, b, (b / a - 1) * 100, sa, sb, (sb / sa - 1) * 100 >steps
+            s = calm[order[i], g[j]]
+            printf "%s,%s,%s,%.1f,%.1f,%.1f,%.3f,%.3f,%.1f\n", s, order[i], g[j], a, b, (b / a - 1) * 100, sa, sb, (sb / sa - 1) * 100 >steps
+            points++
+            if (s == "yes") steady++
             x = abs(b / a - 1) * 100; total++; if (x <= 12) good++; if (x > most) most = x
             if (j > 1) { y = abs(sb / sa - 1) * 100; pairs++; if (y <= 6) close_++; if (y > far) far = y }
         }
     }
+    printf "points with steady runs: %d of %d\n", steady, points
     printf "steps: %d of %d within 12 %%, worst %.1f %%\n", good, total, most
     printf "speed-ups: %d of %d within 6 %%, worst %.1f %%\n", close_, pairs, far
     printf "ops above 2 %% of a step: %d of %d within 20 %%\n%s", ops - bad, ops, worst
