@@ -142,6 +142,39 @@ CLSA_INLINE void pair_cached(__m128 *sum, const float *const *x, const char *con
     pair_products(sum, x, w, n, rows, TILE_COLS, 0, add);
 }
 
+/* One run of whole pairs, rows of w one after another, with nothing between their products: short
+ * rows of keys stream as fast as memory gives them. `rows` is a compile-time constant, 1 or 2. */
+CLSA_INLINE void pair_whole(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                            const int rows, int add)
+{
+    vf acc[PAIR_ROWS][TILE_COLS];
+    size_t l;
+    int r, c;
+
+    CLSA_UNROLL
+    for (c = 0; c < TILE_COLS; c++) {
+        CLSA_UNROLL
+        for (r = 0; r < rows; r++)
+            acc[r][c] = vf_zero();
+        for (l = 0; l < n; l += PAIR) {
+            vf even, odd;
+
+            vf_load_pair(w[c] + 2 * l, &even, &odd);
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++) {
+                acc[r][c] = vf_fma(vf_load(x[r] + l), even, acc[r][c]);
+                acc[r][c] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r][c]);
+            }
+        }
+    }
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        __m128 part = vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+
+        sum[r] = add ? _mm_add_ps(sum[r], part) : part;
+    }
+}
+
 /* For rows that stream from memory. The memory's own prefetch follows one row much better than
  * several side by side, and with one or two rows of x in 16 lanes the processor looks far enough
  * ahead for the chain of one row to suffice. Otherwise the chains need company, and lines are asked
@@ -152,7 +185,9 @@ CLSA_INLINE void pair_stream(__m128 *sum, const float *const *x, const char *con
     enum { AHEAD_BYTES = 16384 };
 
 #if defined(__AVX512F__)
-    if (rows <= 2)
+    if (rows <= 2 && n <= CLSA_X_RUN && n % PAIR == 0)
+        pair_whole(sum, x, w, n, rows, add);
+    else if (rows <= 2)
         pair_products(sum, x, w, n, rows, 1, 0, add);
     else
         pair_products(sum, x, w, n, rows, TILE_COLS, AHEAD_BYTES, add);
