@@ -94,6 +94,8 @@ struct clsa_op;
       "widening in log of time for a machine at distance 1 from the one measured")                 \
     X(INTERVAL_SHARED, "interval_shared", COUNT, 0.2, 0, 1, NULL,                                  \
       "part of the errors' variance that all ops of a step have in common")                        \
+    X(INTERVAL_STEP, "interval_step", COUNT, 1, 0, 10, NULL,                                       \
+      "width of a step of several ops, as a factor on what its ops' widths add up to")             \
     X(REFERENCE_CLOCK, "reference_clock", HZ, 0, 0, 1e13, NULL,                                    \
       "machine that was measured: sm.count * sm.clock, or core.count * core.clock; 0: none was")   \
     X(REFERENCE_COMPUTE, "reference_compute", FLOPS, 0, 0, 1e18, NULL,                             \

@@ -205,7 +205,7 @@ static const struct clsa_option options[] = {
     CLSA_OPT_IMPLEMENTATION,
     {"constant", "OP.PARAMETER", "fit this one (repeatable; default: rows marked as fitted)"},
     {"interval", "OP", "set the 80 % interval of this op too (repeatable: one interval for all of "
-                       "them; 'shared': the variance that ops of a step have in common)"},
+                       "them; 'step': whole steps, beside what their ops add up to)"},
     {"keep-constants", NULL, "fit no constants, only intervals"},
     {"rows", "GROUP,...", "only rows of these groups (dtype, layer kind, kernel)"},
     {"fit-percent", "P", "part of the rows to fit on, chosen by seed (default 20)"},

@@ -253,7 +253,7 @@ static int choose(const struct clsa_calibrate_request *r, const struct fit *fit,
         bytes += strlen(r->constants[i]) + 1;
     for (unsigned i = 0; i < r->n_intervals; i++)
         bytes += 4 * (strlen(r->intervals[i]) + sizeof ".interval_machine");
-    out->text = clsa_malloc(bytes + sizeof "*.interval_shared", 1);
+    out->text = clsa_malloc(bytes + sizeof "*.interval_step", 1);
     if (!out->text)
         return clsa_fail(err, CLSA_ENOMEM, "out of memory");
     char *at = out->text;
@@ -327,21 +327,33 @@ static size_t residuals(struct fit *fit, enum use use, struct residual *out)
     return n;
 }
 
-/* Value below which the part q of what is to come lies: the i-th of n stands for i / (n + 1). */
-static double quantile(const struct residual *r, size_t n, double q)
+/* The first residual below which at least the part q of what is to come lies: the i-th of n stands for
+ * i / (n + 1); the last one where n is too small to say. */
+static double upper(const struct residual *r, size_t n, double q)
 {
-    double whole = 0, sum = 0, before = 0;
+    double whole = 0, sum = 0;
     for (size_t i = 0; i < n; i++)
         whole += r[i].weight * ((double)n + 1) / (double)n;
     for (size_t i = 0; i < n; i++) {
         sum += r[i].weight / whole;
         if (sum >= q)
-            return i ? r[i - 1].value +
-                           (r[i].value - r[i - 1].value) * (q - before) / (sum - before)
-                     : r[0].value;
-        before = sum;
+            return r[i].value;
     }
     return r[n - 1].value;
+}
+
+/* The same from the other end: the last residual above which at least 1 - q lies. */
+static double lower(const struct residual *r, size_t n, double q)
+{
+    double whole = 0, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        whole += r[i].weight * ((double)n + 1) / (double)n;
+    for (size_t i = n; i-- > 0;) {
+        sum += r[i].weight / whole;
+        if (sum >= 1 - q)
+            return r[i].value;
+    }
+    return r[0].value;
 }
 
 static double coverage(const struct residual *r, size_t n)
@@ -409,8 +421,8 @@ static void fit_widths(struct fit *fit, const struct rows *rows, struct residual
         const size_t n = residuals(fit, FIT, r);
         if (fit->status || !n)
             return;
-        const double below = fmax(0.1, -quantile(r, n, TENTH));
-        const double above = fmax(0.1, quantile(r, n, 1 - TENTH));
+        const double below = fmax(0.1, -lower(r, n, TENTH));
+        const double above = fmax(0.1, upper(r, n, 1 - TENTH));
         low = fmin(low * below, log1p(-NARROWEST));
         high = fmax(high * above, log1p(NARROWEST));
         if (fabs(below - 1) + fabs(above - 1) < 1e-4)
@@ -429,7 +441,7 @@ static void fit_cover(struct fit *fit, const struct rows *rows, const char *para
         for (size_t i = 0; i < n; i++)
             r[i].value = fabs(r[i].value);
         qsort(r, n, sizeof *r, compare_residuals);
-        if (n && quantile(r, n, 1 - 2 * TENTH) > 1)
+        if (n && upper(r, n, 1 - 2 * TENTH) > 1)
             least = middle;
         else
             most = middle;
@@ -446,7 +458,7 @@ static int fit_intervals(struct fit *fit, struct clsa_calibrate_result *out, cha
     struct rows rows = {.out = out, .text = text, .first = out->n_constants};
     struct residual *r = clsa_calloc(fit->n + 1, sizeof *r);
     const struct clsa_op *op = NULL;
-    bool shared = false;
+    bool step = false;
     if (!r)
         return clsa_fail(fit->err, CLSA_ENOMEM, "out of memory");
     for (size_t i = 0; i < fit->n && !op; i++)
@@ -455,8 +467,8 @@ static int fit_intervals(struct fit *fit, struct clsa_calibrate_result *out, cha
     const bool alone = range_measured(fit, &least, &most);
     const bool same = op && clsa_interval_distance(q->machine, fit->impl, op) < SAME_MACHINE;
     for (unsigned i = 0; i < q->n_intervals; i++) {
-        if (strcmp(q->intervals[i], "shared") == 0) {
-            shared = true;
+        if (strcmp(q->intervals[i], "step") == 0) {
+            step = true;
         } else if (!same) {
             add_row(&rows, q->intervals[i], "interval_machine");
         } else {
@@ -472,18 +484,18 @@ static int fit_intervals(struct fit *fit, struct clsa_calibrate_result *out, cha
             }
         }
     }
-    if (shared)
-        add_row(&rows, "*", "interval_shared");
+    if (step)
+        add_row(&rows, "*", "interval_step");
     for (unsigned i = rows.first; i < out->n_constants && !fit->status; i++)
         fit->status = clsa_impl_assigned(fit->impl, out->names[i], &out->before[i], fit->err);
-    if (!fit->status && q->n_intervals > shared) {
+    if (!fit->status && q->n_intervals > step) {
         if (same)
             fit_widths(fit, &rows, r);
         else
             fit_cover(fit, &rows, "interval_machine", 0, 2, r);
     }
-    if (!fit->status && shared)
-        fit_cover(fit, &rows, "interval_shared", 0, 1, r);
+    if (!fit->status && step)
+        fit_cover(fit, &rows, "interval_step", 0, 4, r);
     for (unsigned i = rows.first; i < out->n_constants && !fit->status; i++)
         fit->status = clsa_impl_assigned(fit->impl, out->names[i], &out->after[i], fit->err);
     out->coverage_fitted = coverage(r, residuals(fit, FIT, r));

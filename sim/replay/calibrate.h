@@ -10,7 +10,7 @@
  * The widths of an op's interval are such that of the fitting rows a tenth lies below it and a
  * tenth above, by one rule for every op: residuals in units of the interval's half are sorted, the
  * i-th of n standing for the part i / (n + 1) of what is to come (the prediction interval of order
- * statistics), and the widths are scaled until the tenths lie at the ends. Where the fit is
+ * statistics, without interpolation, so that few rows give wide intervals), and the widths are scaled until the tenths lie at the ends. Where the fit is
  * cross-validated the residuals are those of rows left out. On another machine than the one that
  * the implementation was measured on the widths stay and the widening for its distance is fitted.
  */
@@ -43,8 +43,8 @@ struct clsa_calibrate_request {
                                 * tables have */
     const char *constants[CLSA_CALIBRATE_CONSTANTS]; /* "op.parameter" */
     bool keep_constants;       /* only intervals are fitted */
-    unsigned n_intervals;      /* ops that get one common interval; "shared": the part of the
-                                * variance that the ops of a step have in common */
+    unsigned n_intervals;      /* ops that get one common interval; "step": the width of
+                                * steps of several ops as a factor on what their ops' add up to */
     const char *intervals[CLSA_CALIBRATE_CONSTANTS];
 };
 

@@ -51,10 +51,12 @@ void clsa_interval_add(struct clsa_interval_sum *sum, const struct clsa_op *op, 
     sum->of[op->kind][op->role].above += above;
 }
 
-void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, double *below,
-                        double *above)
+void clsa_interval_step(const struct clsa_interval_sum *sum,
+                        const struct clsa_implementation *impl, double *below, double *above)
 {
+    const double shared = clsa_impl_value(impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED);
     double all_below = 0, all_above = 0, squares_below = 0, squares_above = 0;
+    unsigned different = 0;
     for (unsigned k = 0; k < CLSA_OP_KINDS; k++)
         for (unsigned role = 0; role < CLSA_ROLES; role++) {
             const double b = sum->of[k][role].below, a = sum->of[k][role].above;
@@ -62,9 +64,12 @@ void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, doub
             all_above += a;
             squares_below += b * b;
             squares_above += a * a;
+            different += b > 0 || a > 0;
         }
-    *below = sqrt(shared * all_below * all_below + (1 - shared) * squares_below);
-    *above = sqrt(shared * all_above * all_above + (1 - shared) * squares_above);
+    const double factor =
+        different > 1 ? clsa_impl_value(impl, 0, 0, CLSA_IMPL_INTERVAL_STEP) : 1;
+    *below = factor * sqrt(shared * all_below * all_below + (1 - shared) * squares_below);
+    *above = factor * sqrt(shared * all_above * all_above + (1 - shared) * squares_above);
 }
 
 void clsa_interval_prediction(const struct clsa_machine *machine,
@@ -82,8 +87,7 @@ void clsa_interval_prediction(const struct clsa_machine *machine,
         p->ps_hi = (uint64_t)(ps * (1 + above));
         clsa_interval_add(&sum, &step->ops[i], ps * below, ps * above);
     }
-    clsa_interval_step(&sum, clsa_impl_value(impl, 0, 0, CLSA_IMPL_INTERVAL_SHARED), &below,
-                       &above);
+    clsa_interval_step(&sum, impl, &below, &above);
     prediction->step_ps_lo = (uint64_t)fmax(0, (double)prediction->step_ps - below);
     prediction->step_ps_hi = (uint64_t)((double)prediction->step_ps + above);
 }

@@ -8,7 +8,8 @@
  * measured. Ops that nobody measured have the wide defaults of the parameter table.
  *
  * A step adds up ops. Equal ops (kind and role) err together. Of the variance of different ops the
- * part interval_shared is common to all, the rest independent. */
+ * part interval_shared is common to all, the rest independent. What whole steps that were measured
+ * say beside that is interval_step, a factor on the widths of steps of several ops. */
 #ifndef CLSA_REPLAY_INTERVAL_H
 #define CLSA_REPLAY_INTERVAL_H
 
@@ -40,7 +41,7 @@ struct clsa_interval_sum {
 };
 void clsa_interval_add(struct clsa_interval_sum *sum, const struct clsa_op *op, double below,
                        double above);
-void clsa_interval_step(const struct clsa_interval_sum *sum, double shared, double *below,
-                        double *above);
+void clsa_interval_step(const struct clsa_interval_sum *sum,
+                        const struct clsa_implementation *impl, double *below, double *above);
 
 #endif

@@ -367,11 +367,21 @@ START_TEST(intervals_widen_with_distance)
     clsa_interval_add(&sum, &op, 1, 10);
     clsa_interval_add(&sum, &op, 2, 20);
     clsa_interval_add(&sum, &other, 4, 40);
-    clsa_interval_step(&sum, 0, &below, &above);
+    clsa_impl_put(&impl, 0, CLSA_IMPL_INTERVAL_STEP, 1);
+    clsa_impl_put(&impl, 0, CLSA_IMPL_INTERVAL_SHARED, 0);
+    clsa_interval_step(&sum, &impl, &below, &above);
     ck_assert_double_eq_tol(below, 5, 1e-12);
     ck_assert_double_eq_tol(above, 50, 1e-12);
-    clsa_interval_step(&sum, 1, &below, &above); /* all in common */
+    clsa_impl_put(&impl, 0, CLSA_IMPL_INTERVAL_SHARED, 1); /* all in common */
+    clsa_interval_step(&sum, &impl, &below, &above);
     ck_assert_double_eq_tol(below, 7, 1e-12);
+    clsa_impl_put(&impl, 0, CLSA_IMPL_INTERVAL_STEP, 0.5); /* what whole steps say */
+    clsa_interval_step(&sum, &impl, &below, &above);
+    ck_assert_double_eq_tol(below, 3.5, 1e-12);
+    memset(&sum, 0, sizeof sum);
+    clsa_interval_add(&sum, &op, 1, 10); /* one op is no sum */
+    clsa_interval_step(&sum, &impl, &below, &above);
+    ck_assert_double_eq_tol(below, 1, 1e-12);
     clsa_impl_destroy(&impl);
     clsa_machine_destroy(&m);
     clsa_machine_destroy(&far);
