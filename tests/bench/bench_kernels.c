@@ -1,11 +1,14 @@
 /* The ratios that the kernels are built for, each of two contestants in one run. One thread.
- *   bench_kernels [RUNG] [SCORES.f32]   scores: raw float32 of a real index scan */
+ *   bench_kernels [RUNG] [TEXT]
+ * With a TEXT of 128 KiB or more the embedded model reads its first 128 KiB, and top-k also selects
+ * from the scores of its index: those of the last token, for every group of layers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
 #include "kernels/probe.h"
+#include "sim/engine/engine.h"
 #include "tests/bench/bench.h"
 
 static volatile float sink;
@@ -191,7 +194,7 @@ static void bench_select(const struct clsa_kernels *k, const char *kind, const f
     struct select s = {k, score, NULL, bench_memory(n * 16 + 65536), n, TOP};
     int32_t out[3][TOP];
     struct bench_pair quick, heap;
-    char name[64];
+    char name[96];
 
     s.out = out[0];
     select_kernel(&s);
@@ -216,11 +219,11 @@ static void bench_select(const struct clsa_kernels *k, const char *kind, const f
     free(s.work);
 }
 
-static void bench_topk(const struct clsa_kernels *k, const char *real)
+static void bench_topk(const struct clsa_kernels *k)
 {
     float *score = bench_memory(KEYS * sizeof *score);
     unsigned long long seed = 3;
-    size_t i, n;
+    size_t i;
 
     for (i = 0; i < KEYS; i++)
         score[i] = bench_normal(&seed);
@@ -234,18 +237,70 @@ static void bench_topk(const struct clsa_kernels *k, const char *real)
     for (i = 0; i < KEYS; i++)
         score[i] = 1;
     bench_select(k, "constant", score, KEYS);
-    if (real != NULL) {
-        FILE *f = fopen(real, "rb");
-
-        n = f != NULL ? fread(score, sizeof *score, KEYS, f) : 0;
-        if (f != NULL)
-            fclose(f);
-        if (n > 2048)
-            bench_select(k, "real", score, n);
-        else
-            fprintf(stderr, "bench_kernels: %s: fewer than 2049 scores\n", real);
-    }
     free(score);
+}
+
+/* The engine shows a group's scores before its selection is used. */
+struct capture {
+    float *score; /* [GROUPS_MAX][KEYS] */
+    size_t groups;
+};
+
+enum { GROUPS_MAX = 16 };
+
+static int capture_scores(void *opaque, const struct clsa_step *step,
+                          const struct clsa_index_set *set, const float *scores)
+{
+    struct capture *c = opaque;
+
+    (void)set;
+    if (step->queries[0].keys == KEYS && c->groups < GROUPS_MAX)
+        memcpy(c->score + c->groups++ * KEYS, scores, KEYS * sizeof *scores);
+    return 0;
+}
+
+static void bench_real(const struct clsa_kernels *k, const char *path)
+{
+    struct capture c = {bench_memory((size_t)GROUPS_MAX * KEYS * sizeof *c.score), 0};
+    struct clsa_observer observer = {.user = &c, .selection = capture_scores};
+    struct clsa_engine_options options;
+    struct clsa_model *model = NULL;
+    struct clsa_engine *engine = NULL;
+    struct clsa_err err = {0};
+    int32_t *tokens = bench_memory(KEYS * sizeof *tokens);
+    FILE *f = fopen(path, "rb");
+    size_t n = 0, g;
+    int byte;
+
+    for (; f != NULL && n < KEYS && (byte = fgetc(f)) != EOF; n++)
+        tokens[n] = byte;
+    if (f != NULL)
+        fclose(f);
+    if (n < KEYS) {
+        bench_report("real scores", 0, 1, "%s: fewer than %d bytes", path, KEYS);
+        goto done;
+    }
+    if (clsa_model_open("clsa-byte-5m", &model, &err) == 0) {
+        clsa_engine_defaults(clsa_model_geometry(model), KEYS, &options);
+        options.kernels = k;
+        options.group = 1;
+        options.observer = &observer;
+        if (clsa_engine_create(model, &options, &engine, &err) == 0)
+            (void)clsa_engine_prefill(engine, 0, 1, tokens, KEYS, NULL, 0, NULL, &err);
+    }
+    if (c.groups == 0)
+        bench_report("real scores", 0, 1, "%s", err.text);
+    for (g = 0; g < c.groups; g++) {
+        char kind[48];
+
+        snprintf(kind, sizeof kind, "real, layer %zu", g);
+        bench_select(k, kind, c.score + g * KEYS, KEYS);
+    }
+done:
+    clsa_engine_destroy(engine);
+    clsa_model_destroy(model);
+    free(tokens);
+    free(c.score);
 }
 
 /* Sparse attention over 2048 rows of 512 K and 512 V values in bfloat16 out of 512 MB: 4 K/V heads
@@ -348,7 +403,9 @@ int main(int argc, char **argv)
     }
     printf("rung %s\n", k->name);
     bench_scan(k);
-    bench_topk(k, argc > 2 ? argv[2] : NULL);
+    bench_topk(k);
+    if (argc > 2)
+        bench_real(k, argv[2]);
     bench_gather(k);
     return bench_status();
 }
