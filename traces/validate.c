@@ -376,6 +376,11 @@ static void check_order(struct clsa_trace_validator *v, const struct op_place *a
     const struct clsa_op *op = at->op;
     if (op->set < 0)
         return;
+    if ((uint32_t)op->set >= at->step->n_sets) {
+        find(v, "set-order", "%s names group %" PRId32 " of %" PRIu32, at->text, op->set,
+             at->step->n_sets);
+        return;
+    }
     if (op->kind == CLSA_OP_TOPK) {
         if (v->made[op->set])
             find(v, "set-order", "%s makes the selection of group %" PRId32 " again", at->text,
