@@ -30,4 +30,6 @@ EXTRA_DIST += tests/bench/h100_plugin/README.md tests/bench/h100_plugin/plugin_c
   tests/bench/h100_plugin/plugin_run.csv tests/bench/h100_plugin/plugin_time.csv
 TESTS += tests/cli/accuracy.sh
 EXTRA_DIST += tests/cli/accuracy.sh reports/accuracy/README.md reports/accuracy/accuracy.csv \
-  reports/accuracy/own_steps.csv reports/accuracy/ratio.awk reports/accuracy/regenerate.sh
+  reports/accuracy/own_steps.csv reports/accuracy/ratio.awk reports/accuracy/regenerate.sh \
+  reports/accuracy/refit.sh reports/accuracy/fits.csv reports/accuracy/frontier.csv \
+  reports/accuracy/limits
