@@ -115,11 +115,12 @@ static void watch_signals(void)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    static void *kept; /* for a leak checker: the kernel knows of it, nobody else */
+    static void *volatile kept; /* for leak checkers: only the kernel knows of it */
     stack_t stack = {.ss_size = 64 * 1024};
     size_t i;
 
-    stack.ss_sp = kept = malloc(stack.ss_size);
+    stack.ss_sp = malloc(stack.ss_size);
+    kept = stack.ss_sp;
     if (stack.ss_sp != NULL)
         sigaltstack(&stack, NULL);
     for (i = 0; i < sizeof fatal / sizeof fatal[0]; i++)
