@@ -515,7 +515,7 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
     struct clsa_prediction prediction = {.n_ops = step->n_ops};
     struct pricing p = {.r = request, .err = err};
     int status = clsa_distances_init(&p.distances, step, !request->cold);
-    if (!status)
+    if (!status && request->machine->kind == CLSA_MACHINE_CPU)
         status = clsa_distances_init(&p.ages, step, !request->cold);
     if (!status) {
         p.of_op = clsa_malloc(step->n_ops + 1, sizeof *p.of_op);
