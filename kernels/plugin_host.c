@@ -115,14 +115,11 @@ static void watch_signals(void)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    static void *volatile kept; /* for leak checkers: only the kernel knows of it */
-    stack_t stack = {.ss_size = 64 * 1024};
+    static char room[64 * 1024];
+    stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
     size_t i;
 
-    stack.ss_sp = malloc(stack.ss_size);
-    kept = stack.ss_sp;
-    if (stack.ss_sp != NULL)
-        sigaltstack(&stack, NULL);
+    sigaltstack(&stack, NULL);
     for (i = 0; i < sizeof fatal / sizeof fatal[0]; i++)
         sigaction(fatal[i], &action, NULL);
 }
