@@ -2,7 +2,9 @@
  *
  * Others who use the host only ever make it slower, so every figure is the median of the fastest
  * samples (half of those asked for), each about a millisecond long, and on a busy host sampling goes on
- * for a while until these agree; the fastest sample and the median of all stand beside it.
+ * for a while until these agree; the fastest sample and the median of all stand beside it. What all share and
+ * others take for longer than a sample (memory's rate, room in the last cache) is measured at several moments and
+ * enters the machine as it usually was.
  * All of it takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
