@@ -23,6 +23,13 @@ double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge)
     return fmin(1, fmax(0, ((1 + edge) * size_bytes - distance_bytes) / (2 * edge * size_bytes)));
 }
 
+double clsa_cpu_left(const struct clsa_machine *machine, double seconds)
+{
+    return machine->l3_foreign > 0 && machine->l3_size > 0
+               ? exp(-machine->l3_foreign * seconds / machine->l3_size)
+               : 1;
+}
+
 /* Lines of entries a page table has for a pool, eight bytes an entry. */
 static double table_lines(const struct clsa_machine *m, double pool_bytes, double page_bytes)
 {
@@ -94,12 +101,8 @@ static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_s
         return (struct levels){s->in_l2, s->in_cache - s->in_l2, 1 - s->in_cache};
     const double l3s = m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
     const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
-    /* What others bring into the last cache replaces lines at random. */
-    const double left = m->l3_foreign > 0 && m->l3_size > 0
-                            ? exp(-m->l3_foreign * s->age / m->l3_size)
-                            : 1;
-    const double in_l3 =
-        fmax(in_l2, left * clsa_cpu_kept(s->distance / l3s, m->l3_size, CLSA_CPU_EDGE_L3));
+    const double in_l3 = fmax(in_l2, clsa_cpu_left(m, s->age) * clsa_cpu_kept(s->distance / l3s, m->l3_size,
+                                                                              CLSA_CPU_EDGE_L3));
     return (struct levels){in_l2, in_l3 - in_l2, 1 - in_l3};
 }
 

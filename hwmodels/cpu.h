@@ -74,6 +74,10 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
 #define CLSA_CPU_EDGE_L3 0.6
 double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge);
 
+/* Part of what the last cache held that is left after `seconds` in which others brought l3.foreign bytes a
+ * second into it, which replace lines at random. 1 without others. */
+double clsa_cpu_left(const struct clsa_machine *machine, double seconds);
+
 /* Seconds of page walks that a row at a random place of a pool costs on average. A page beyond the TLB's
  * reach costs tlb.walk (times tlb.nested) and the read of its entry in the last table, which lies where
  * the rows and entries read since its line's last use leave it; under a hypervisor that holds memory in

@@ -596,6 +596,19 @@ static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
     area_close(&a);
 }
 
+static void measure_everything(struct bench *b)
+{
+    static const uint64_t footprints[] = {4u << 20, 64u << 20, 512u << 20, UINT64_C(4) << 30};
+    ask_system(b);
+    if (!b->status)
+        measure_core(b);
+    if (!b->status)
+        measure_caches(b);
+    for (size_t i = 0; i < sizeof footprints / sizeof *footprints && !b->status; i++)
+        for (int huge = 0; huge < 2 && !b->status && footprints[i] <= b->memory_bytes; huge++)
+            measure_memory(b, footprints[i], huge ? PAGE_HUGE : PAGE_SMALL);
+}
+
 /* What a probe takes: how fast `threads` compute and stream right now. Threads of others on the same cores
  * show in the multiply-adds, not in the clock. */
 static void measure_probe(struct bench *b)
@@ -616,7 +629,6 @@ static void measure_probe(struct bench *b)
 int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
                       struct clsa_err *err)
 {
-    static const uint64_t footprints[] = {4u << 20, 64u << 20, 512u << 20, UINT64_C(4) << 30};
     struct clsa_measurement_set set = {0};
     struct bench b = {.set = &set, .options = options, .err = err};
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -630,16 +642,10 @@ int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_me
     if (!b.offsets)
         return out_of_memory(&b);
     b.patient_until_ns = options->probe ? 0 : clsa_now_ns() + PATIENCE_NS;
-    ask_system(&b);
     if (options->probe)
         measure_probe(&b);
-    if (!b.status && !options->probe)
-        measure_core(&b);
-    if (!b.status && !options->probe)
-        measure_caches(&b);
-    for (size_t i = 0; !options->probe && i < sizeof footprints / sizeof *footprints && !b.status; i++)
-        for (int huge = 0; huge < 2 && !b.status && footprints[i] <= b.memory_bytes; huge++)
-            measure_memory(&b, footprints[i], huge ? PAGE_HUGE : PAGE_SMALL);
+    else
+        measure_everything(&b);
     free(b.offsets);
     if (b.status) {
         clsa_measurement_destroy(&set);

@@ -25,6 +25,21 @@ struct clsa_value {
     const char *text;
 };
 
+static inline struct clsa_value clsa_text(const char *text)
+{
+    return (struct clsa_value){.type = CLSA_CELL_TEXT, .text = text};
+}
+
+static inline struct clsa_value clsa_whole(uint64_t n)
+{
+    return (struct clsa_value){.type = CLSA_CELL_INTEGER, .integer = (int64_t)n};
+}
+
+static inline struct clsa_value clsa_real(double value, int decimals)
+{
+    return (struct clsa_value){.type = CLSA_CELL_REAL, .decimals = decimals, .real = value};
+}
+
 /* A table under way. Text tables are held back until the end, to know their widths; CSV and JSON
  * (an array of objects) go out row by row. */
 struct clsa_printer;

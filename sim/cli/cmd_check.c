@@ -17,27 +17,12 @@ struct sink {
     int status;
 };
 
-static struct clsa_value word(const char *text)
-{
-    return (struct clsa_value){.type = CLSA_CELL_TEXT, .text = text};
-}
-
-static struct clsa_value whole(uint64_t n)
-{
-    return (struct clsa_value){.type = CLSA_CELL_INTEGER, .integer = (int64_t)n};
-}
-
-static struct clsa_value real(double value, int decimals)
-{
-    return (struct clsa_value){.type = CLSA_CELL_REAL, .decimals = decimals, .real = value};
-}
-
 static void on_result(void *ctx, const struct clsa_check_result *r)
 {
     struct sink *s = ctx;
-    const struct clsa_value row[] = {word(r->kernel),   word(r->rung),     whole(r->cases),
-                                     whole(r->values),  whole(r->failures), real(r->worst, 3),
-                                     word(r->message)};
+    const struct clsa_value row[] = {clsa_text(r->kernel),   clsa_text(r->rung),     clsa_whole(r->cases),
+                                     clsa_whole(r->values),  clsa_whole(r->failures), clsa_real(r->worst, 3),
+                                     clsa_text(r->message)};
     const struct clsa_kernel_check_row stored = {.kernel = r->kernel,
                                                  .rung = r->rung,
                                                  .shape = "",
@@ -66,16 +51,16 @@ static void on_failure(void *ctx, const struct clsa_check_result *r)
 static void on_timing(void *ctx, const struct clsa_check_timing *t)
 {
     struct sink *s = ctx;
-    const struct clsa_value row[] = {word(t->kernel),
-                                     word(t->rung),
-                                     word(t->shape),
-                                     whole((uint64_t)t->threads),
-                                     real(t->ns / 1e3, 3),
-                                     real(t->gbps, 2),
-                                     real(t->stream_gbps > 0 ? 100 * t->gbps / t->stream_gbps : NAN,
+    const struct clsa_value row[] = {clsa_text(t->kernel),
+                                     clsa_text(t->rung),
+                                     clsa_text(t->shape),
+                                     clsa_whole((uint64_t)t->threads),
+                                     clsa_real(t->ns / 1e3, 3),
+                                     clsa_real(t->gbps, 2),
+                                     clsa_real(t->stream_gbps > 0 ? 100 * t->gbps / t->stream_gbps : NAN,
                                           1),
-                                     real(t->gflops, 2),
-                                     real(t->peak_gflops > 0 ? 100 * t->gflops / t->peak_gflops
+                                     clsa_real(t->gflops, 2),
+                                     clsa_real(t->peak_gflops > 0 ? 100 * t->gflops / t->peak_gflops
                                                              : NAN,
                                           1)};
     const struct clsa_kernel_check_row stored = {.kernel = t->kernel,

@@ -29,9 +29,7 @@ static int list_room(struct clsa_printer *printer, const char *room, const char 
             snprintf(about, sizeof about, "%s", m.title);
             clsa_machine_destroy(&m);
         }
-        const struct clsa_value row[] = {{.type = CLSA_CELL_TEXT, .text = names[i]},
-                                         {.type = CLSA_CELL_TEXT, .text = what},
-                                         {.type = CLSA_CELL_TEXT, .text = about}};
+        const struct clsa_value row[] = {clsa_text(names[i]), clsa_text(what), clsa_text(about)};
         status = clsa_printer_row(printer, row, err);
     }
     clsa_names_free(names, count);
@@ -64,11 +62,6 @@ const struct clsa_command clsa_command_machine_list = {
     .options = list_options,
     .run = run_list};
 
-static struct clsa_value text(const char *t)
-{
-    return (struct clsa_value){.type = CLSA_CELL_TEXT, .text = t};
-}
-
 static int show_machine(const char *name, const char *const *sets, size_t n_sets,
                         struct clsa_printer *printer, struct clsa_err *err)
 {
@@ -78,9 +71,9 @@ static int show_machine(const char *name, const char *const *sets, size_t n_sets
         return status;
     for (size_t i = 0; status == CLSA_OK && i < m.n_rows; i++) {
         const struct clsa_machine_row *r = &m.rows[i];
-        const struct clsa_value row[] = {text(clsa_machine_parameter_name(r->parameter)),
-                                         text(r->text), text(r->unit), text(r->source),
-                                         text(clsa_machine_parameter_doc(r->parameter))};
+        const struct clsa_value row[] = {clsa_text(clsa_machine_parameter_name(r->parameter)),
+                                         clsa_text(r->text), clsa_text(r->unit), clsa_text(r->source),
+                                         clsa_text(clsa_machine_parameter_doc(r->parameter))};
         status = clsa_printer_row(printer, row, err);
     }
     clsa_machine_destroy(&m);
@@ -100,8 +93,8 @@ static int show_implementation(const char *name, struct clsa_printer *printer,
         snprintf(full, sizeof full, "%s.%s", r->op, r->parameter);
         const int p = clsa_impl_parameter_find(r->parameter);
         const struct clsa_value row[] = {
-            text(full), text(r->text), text(r->unit), text(r->source),
-            text(p < 0 ? "" : clsa_impl_parameter_doc((enum clsa_impl_parameter)p))};
+            clsa_text(full), clsa_text(r->text), clsa_text(r->unit), clsa_text(r->source),
+            clsa_text(p < 0 ? "" : clsa_impl_parameter_doc((enum clsa_impl_parameter)p))};
         status = clsa_printer_row(printer, row, err);
     }
     clsa_impl_destroy(&impl);

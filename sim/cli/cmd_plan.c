@@ -5,16 +5,6 @@
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
 
-static struct clsa_value integer(uint64_t v)
-{
-    return (struct clsa_value){.type = CLSA_CELL_INTEGER, .integer = (int64_t)v};
-}
-
-static struct clsa_value word(const char *t)
-{
-    return (struct clsa_value){.type = CLSA_CELL_TEXT, .text = t};
-}
-
 static int print_plan(const struct clsa_step *step, enum clsa_format format, struct clsa_err *err)
 {
     static const char *const columns[] = {"op",  "layer", "rows",  "m",          "n",
@@ -33,31 +23,31 @@ static int print_plan(const struct clsa_step *step, enum clsa_format format, str
                               op->kind == CLSA_OP_ATTN_SPARSE || op->kind == CLSA_OP_INDEX_SCORE ||
                               op->kind == CLSA_OP_TOPK;
         const struct clsa_value row[COLUMNS] = {
-            word(clsa_op_name(op, name, sizeof name)),
+            clsa_text(clsa_op_name(op, name, sizeof name)),
             {.type = CLSA_CELL_INTEGER, .integer = op->layer},
-            integer(clsa_op_rows(step, op)),
-            integer(op->m),
-            integer(op->n),
-            integer(op->k),
-            integer(op->heads),
-            integer(has_keys ? clsa_op_keys_total(step, op) : 0),
-            integer(op->topk),
+            clsa_whole(clsa_op_rows(step, op)),
+            clsa_whole(op->m),
+            clsa_whole(op->n),
+            clsa_whole(op->k),
+            clsa_whole(op->heads),
+            clsa_whole(has_keys ? clsa_op_keys_total(step, op) : 0),
+            clsa_whole(op->topk),
             {.type = CLSA_CELL_INTEGER, .integer = op->set},
-            integer(op->flops),
-            integer(op->read_bytes),
-            integer(op->write_bytes)};
+            clsa_whole(op->flops),
+            clsa_whole(op->read_bytes),
+            clsa_whole(op->write_bytes)};
         status = clsa_printer_row(printer, row, err);
         flops += op->flops;
         read += op->read_bytes;
         written += op->write_bytes;
     }
     if (status == CLSA_OK && format == CLSA_FORMAT_TABLE) {
-        struct clsa_value row[COLUMNS] = {word("sum")};
+        struct clsa_value row[COLUMNS] = {clsa_text("sum")};
         for (int c = 1; c < COLUMNS; c++)
             row[c].type = CLSA_CELL_NULL;
-        row[COLUMNS - 3] = integer(flops);
-        row[COLUMNS - 2] = integer(read);
-        row[COLUMNS - 1] = integer(written);
+        row[COLUMNS - 3] = clsa_whole(flops);
+        row[COLUMNS - 2] = clsa_whole(read);
+        row[COLUMNS - 1] = clsa_whole(written);
         status = clsa_printer_row(printer, row, err);
     }
     const int closed = clsa_printer_close(printer, status ? NULL : err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "hwmodels/cpu.h"
 #include "hwmodels/machine.h"
 #include "hwmodels/measure.h"
 #include "sim/base/log.h"
@@ -29,7 +30,7 @@ static bool steady(const struct found *f)
 static double again_rate(const struct clsa_machine *m, double idle_seconds)
 {
     const double level = m->l3_core_bandwidth * m->core_clock_one;
-    const double part = m->l3_size > 0 ? exp(-m->l3_foreign * idle_seconds / m->l3_size) : 0;
+    const double part = m->l3_size > 0 ? clsa_cpu_left(m, idle_seconds) : 0;
     return 1 / (part / level + (1 - part) / m->core_stream);
 }
 

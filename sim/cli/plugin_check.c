@@ -115,28 +115,13 @@ struct table {
     size_t failures;
 };
 
-static struct clsa_value word(const char *text)
-{
-    return (struct clsa_value){.type = CLSA_CELL_TEXT, .text = text};
-}
-
-static struct clsa_value whole(uint64_t n)
-{
-    return (struct clsa_value){.type = CLSA_CELL_INTEGER, .integer = (int64_t)n};
-}
-
-static struct clsa_value real(double value, int decimals)
-{
-    return (struct clsa_value){.type = CLSA_CELL_REAL, .decimals = decimals, .real = value};
-}
-
 static void add_verdict(struct table *t, const struct clsa_plugin_verdict *v, const char *inputs)
 {
     const struct clsa_check_result *r = &v->result;
     const struct clsa_value row[] = {
-        word(r->kernel),    word(r->rung),      word(inputs),          whole(r->cases),
-        whole(v->skipped),  whole(r->values),   whole(r->failures),    real(r->worst, 3),
-        real(v->recall, 4), real(v->recall_least, 4), word(r->message)};
+        clsa_text(r->kernel),    clsa_text(r->rung),      clsa_text(inputs),          clsa_whole(r->cases),
+        clsa_whole(v->skipped),  clsa_whole(r->values),   clsa_whole(r->failures),    clsa_real(r->worst, 3),
+        clsa_real(v->recall, 4), clsa_real(v->recall_least, 4), clsa_text(r->message)};
     const struct clsa_kernel_check_row stored = {.kernel = r->kernel,
                                                  .rung = r->rung,
                                                  .shape = inputs,
@@ -159,9 +144,9 @@ static void add_verdict(struct table *t, const struct clsa_plugin_verdict *v, co
 static void add_timing(void *user, const struct clsa_check_timing *c)
 {
     struct table *t = user;
-    const struct clsa_value row[] = {word(c->kernel),        word(c->rung),
-                                     word(c->shape),         real(c->ns / 1e3, 2),
-                                     real(c->gbps, 2),       real(c->gflops, 2)};
+    const struct clsa_value row[] = {clsa_text(c->kernel),        clsa_text(c->rung),
+                                     clsa_text(c->shape),         clsa_real(c->ns / 1e3, 2),
+                                     clsa_real(c->gbps, 2),       clsa_real(c->gflops, 2)};
     const struct clsa_kernel_check_row stored = {.kernel = c->kernel,
                                                  .rung = c->rung,
                                                  .shape = c->shape,
