@@ -149,8 +149,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         if (s->bytes <= 0)
             continue;
         const struct levels at = split(m, s, used);
-        const double page = s->small_pages ? fmin(m->tlb_page, CLSA_CPU_SMALL_PAGE) : m->tlb_page;
-        const double dram_rate = 1 / (1 / stream + m->core_page_break / page);
+        const double dram_rate = 1 / (1 / stream + m->core_page_break / m->tlb_page);
         double seconds = s->bytes * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
                          or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {

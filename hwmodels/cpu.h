@@ -26,7 +26,6 @@ struct clsa_cpu_stream {
     double cold_bytes;   /* of consecutive bytes: those at the start of parts, which no prefetch foresaw;
                           * they come like random rows of cold_row_bytes, before the arithmetic */
     double cold_row_bytes;
-    bool small_pages;    /* consecutive bytes that lie in the smallest pages, whatever tlb.page says */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
     double age;          /* seconds since the last use: time for others to fill the last cache */
     /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or
@@ -59,9 +58,6 @@ struct clsa_cpu_time {
     double l1_bytes, l2_bytes, dram_bytes; /* that passed the core, its L2's miss side, memory */
     bool memory_bound;
 };
-
-/* The smallest page of common processors. */
-#define CLSA_CPU_SMALL_PAGE 4096.0
 
 /* Time of a call on `threads` threads (0: one a core), never more than parts. */
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,

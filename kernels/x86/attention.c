@@ -1,7 +1,7 @@
 /* Attention over blocks of keys, the softmax online: a running maximum, sum and unnormalised output
  * a query row. With many query rows a block's K and V rows are widened to float32 once, in a
- * scratch that stays in L1, and meet all of them. With few (decode of grouped queries in bfloat16:
- * "direct") rows are used where they lie, widened in registers. While one block is worked on, the
+ * scratch that stays in L1, and meet all of them. With few (decode of grouped queries: "direct")
+ * rows are used where they lie, widened in registers. While one block is worked on, the
  * rows of the next are prefetched: gathers are bound by how many lines are in flight, not by
  * arithmetic. */
 #include "kernels/x86/attention.h"

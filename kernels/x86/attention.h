@@ -37,7 +37,7 @@ CLSA_INLINE const char *row_at(const struct clsa_rows *rows, const struct key_ru
 void clsa_x_weigh(float *s, size_t keys, size_t begin, size_t end, float scale, float *max,
                   float *sum, float *acc, size_t dv);
 
-/* Decode in bfloat16 with few query heads a K/V head: whether the direct way takes it, and the way.
+/* Decode with few query heads a K/V head: whether the direct way takes it, and the way.
  */
 int clsa_x_is_direct(const struct clsa_attn *a);
 void clsa_x_part_direct(const struct clsa_attn *a, const float *q, const struct key_run *run,

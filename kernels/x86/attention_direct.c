@@ -1,11 +1,11 @@
-/* Decode attention on bfloat16 rows where they lie: widened in registers, in the order of pairs,
- * with no scratch between. Good for few query heads a K/V head, where widening to memory would cost
- * as much as the products. */
+/* Decode attention on rows where they lie, with no scratch between: bfloat16 is widened in registers,
+ * in the order of pairs, float32 and float16 are taken in the order of memory. Good for few query
+ * heads a K/V head, where a copy of the rows would cost as much as the products. */
 #include "kernels/x86/attention.h"
 
 enum {
     DIRECT_GROUP = 12,
-    DIRECT_FLOATS = 8192, /* q of all heads in the order of pairs */
+    DIRECT_FLOATS = 8192, /* q of all heads, for bfloat16 in the order of pairs */
 #if defined(__AVX512F__)
     DIRECT_VALUE_ROWS = 5,
 #else
@@ -20,82 +20,169 @@ static size_t least(size_t a, size_t b)
 
 int clsa_x_is_direct(const struct clsa_attn *a)
 {
-    return a->k.dtype == CLSA_KERNEL_BF16 && a->v.dtype == CLSA_KERNEL_BF16 && a->d % PAIR == 0 &&
+    return a->k.dtype != CLSA_KERNEL_MLA_FP8 && a->v.dtype == a->k.dtype && a->d % PAIR == 0 &&
            a->dv % PAIR == 0 && a->d <= CLSA_X_RUN && a->q_heads <= DIRECT_GROUP * a->kv_heads &&
            a->q_heads * a->d <= DIRECT_FLOATS;
 }
 
-/* value_tile on rows where they lie: 2 pairs of vectors of each V row, acc in the order of pairs.
- */
-CLSA_INLINE void direct_values(float *const *acc, const float *p, const char *const *v, size_t keys,
-                               size_t dv, const int rows, const char *const *next)
+/* Of value types here and below: `dtype` is a compile-time constant. */
+CLSA_INLINE size_t value_bytes(const enum clsa_kernel_dtype dtype)
 {
-    size_t at, t;
-    int r, c;
+    return dtype == CLSA_KERNEL_F32 ? 4 : 2;
+}
 
-    for (at = 0; at < dv; at += 2 * PAIR) {
-        const int wide = dv - at >= 2 * PAIR;
-        vf sum[DIRECT_VALUE_ROWS][4];
-
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            CLSA_UNROLL
-            for (c = 0; c < 4; c++)
-                sum[r][c] = c < 2 || wide ? vf_load(acc[r] + at + (size_t)c * VF_N) : vf_zero();
-        }
-        for (t = 0; t < keys; t++) {
-            vf value[4];
-
-            vf_load_pair(v[t] + 2 * at, &value[0], &value[1]);
-            if (wide) {
-                vf_load_pair(v[t] + 2 * (at + PAIR), &value[2], &value[3]);
-            } else {
-                value[2] = value[3] = vf_zero();
-            }
-            if (next != NULL) {
-                _mm_prefetch(next[t] + 2 * at, _MM_HINT_T1);
-                if (4 * PAIR > LINE)
-                    _mm_prefetch(next[t] + 2 * at + LINE, _MM_HINT_T1);
-            }
-            CLSA_UNROLL
-            for (r = 0; r < rows; r++) {
-                vf weight = vf_set1(p[(size_t)r * BLOCK_KEYS + t]);
-
-                CLSA_UNROLL
-                for (c = 0; c < 4; c++)
-                    sum[r][c] = vf_fma(weight, value[c], sum[r][c]);
-            }
-        }
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            CLSA_UNROLL
-            for (c = 0; c < 4; c++)
-                if (c < 2 || wide)
-                    vf_store(acc[r] + at + (size_t)c * VF_N, sum[r][c]);
-        }
+/* Values at .. at+PAIR-1 of a row: for bfloat16 in the order of pairs. */
+CLSA_INLINE void load_two(const char *row, size_t at, const enum clsa_kernel_dtype dtype, vf *a,
+                          vf *b)
+{
+    if (dtype == CLSA_KERNEL_BF16) {
+        vf_load_pair(row + 2 * at, a, b);
+    } else {
+        *a = vf_load_as(row, dtype, at);
+        *b = vf_load_as(row, dtype, at + VF_N);
     }
 }
 
-static void direct_values_rows(float *const *acc, const float *p, const char *const *v, size_t keys,
-                               size_t dv, size_t rows, const char *const *next)
+CLSA_INLINE void prefetch_values(const char *row, size_t at, size_t n,
+                                 const enum clsa_kernel_dtype dtype)
+{
+    size_t byte = at * value_bytes(dtype), end = (at + n) * value_bytes(dtype);
+
+    for (; byte < end; byte += LINE)
+        _mm_prefetch(row + byte, _MM_HINT_T1);
+}
+
+/* value_tile on rows where they lie, values at .. at+vectors*VF_N-1 of each; acc in the order that
+ * they load. `rows` and `vectors` (2 or 4) are compile-time constants. */
+CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *const *v, size_t keys,
+                             size_t at, const int rows, const int vectors, const char *const *next,
+                             const enum clsa_kernel_dtype dtype)
+{
+    vf sum[DIRECT_VALUE_ROWS][4];
+    size_t t;
+    int r, c;
+
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        CLSA_UNROLL
+        for (c = 0; c < vectors; c++)
+            sum[r][c] = vf_load(acc[r] + at + (size_t)c * VF_N);
+    }
+    for (t = 0; t < keys; t++) {
+        vf value[4];
+
+        CLSA_UNROLL
+        for (c = 0; c < vectors; c += 2)
+            load_two(v[t], at + (size_t)c * VF_N, dtype, &value[c], &value[c + 1]);
+        if (next != NULL)
+            prefetch_values(next[t], at, (size_t)vectors * VF_N, dtype);
+        CLSA_UNROLL
+        for (r = 0; r < rows; r++) {
+            vf weight = vf_set1(p[(size_t)r * BLOCK_KEYS + t]);
+
+            CLSA_UNROLL
+            for (c = 0; c < vectors; c++)
+                sum[r][c] = vf_fma(weight, value[c], sum[r][c]);
+        }
+    }
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        CLSA_UNROLL
+        for (c = 0; c < vectors; c++)
+            vf_store(acc[r] + at + (size_t)c * VF_N, sum[r][c]);
+    }
+}
+
+CLSA_INLINE void direct_values(float *const *acc, const float *p, const char *const *v, size_t keys,
+                               size_t dv, const int rows, const char *const *next,
+                               const enum clsa_kernel_dtype dtype)
+{
+    size_t at = 0;
+
+    for (; at + 2 * PAIR <= dv; at += 2 * PAIR)
+        direct_tile(acc, p, v, keys, at, rows, 4, next, dtype);
+    if (at < dv)
+        direct_tile(acc, p, v, keys, at, rows, 2, next, dtype);
+}
+
+CLSA_INLINE void direct_values_rows(float *const *acc, const float *p, const char *const *v,
+                                    size_t keys, size_t dv, size_t rows, const char *const *next,
+                                    const enum clsa_kernel_dtype dtype)
 {
     switch (rows) {
     case 1:
-        direct_values(acc, p, v, keys, dv, 1, next);
+        direct_values(acc, p, v, keys, dv, 1, next, dtype);
         break;
 #if defined(__AVX512F__)
     case 3:
-        direct_values(acc, p, v, keys, dv, 3, next);
+        direct_values(acc, p, v, keys, dv, 3, next, dtype);
         break;
     case 4:
-        direct_values(acc, p, v, keys, dv, 4, next);
+        direct_values(acc, p, v, keys, dv, 4, next, dtype);
         break;
     case 5:
-        direct_values(acc, p, v, keys, dv, 5, next);
+        direct_values(acc, p, v, keys, dv, 5, next, dtype);
         break;
 #endif
     default:
-        direct_values(acc, p, v, keys, dv, 2, next);
+        direct_values(acc, p, v, keys, dv, 2, next, dtype);
+        break;
+    }
+}
+
+/* dots[r] = q[r] . k[0..3] in the order of memory; `rows` is a compile-time constant. */
+CLSA_INLINE void plain_dots(__m128 *dots, const float *const *q, const char *const *k, size_t d,
+                            const int rows, const enum clsa_kernel_dtype dtype)
+{
+    vf acc[PAIR_ROWS][TILE_COLS];
+    size_t l;
+    int r, c;
+
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++)
+            acc[r][c] = vf_zero();
+    }
+    for (l = 0; l < d; l += VF_N) {
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++) {
+            vf key = vf_load_as(k[c], dtype, l);
+
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                acc[r][c] = vf_fma(vf_load(q[r] + l), key, acc[r][c]);
+        }
+    }
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++)
+        dots[r] = vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+}
+
+CLSA_INLINE void direct_dots(__m128 *dots, const float *const *q, const char *const *k, size_t d,
+                             size_t rows, const enum clsa_kernel_dtype dtype)
+{
+    if (dtype == CLSA_KERNEL_BF16) {
+        pair_rows(dots, q, k, d, rows, 0, 0);
+        return;
+    }
+    switch (rows) {
+    case 1:
+        plain_dots(dots, q, k, d, 1, dtype);
+        break;
+#if defined(__AVX512F__)
+    case 3:
+        plain_dots(dots, q, k, d, 3, dtype);
+        break;
+    case 4:
+        plain_dots(dots, q, k, d, 4, dtype);
+        break;
+    case 5:
+        plain_dots(dots, q, k, d, 5, dtype);
+        break;
+#endif
+    default:
+        plain_dots(dots, q, k, d, 2, dtype);
         break;
     }
 }
@@ -138,23 +225,23 @@ static void list_rows(struct row_list *l, const struct key_run *run, size_t head
 }
 
 /* One K/V head against one block; q[i], acc, max and sum are those of its `group` query heads. */
-static void direct_head(const struct clsa_attn *a, const struct row_list *rows,
-                        const struct row_list *next, const float *const *q, float *const *acc,
-                        float *max, float *sum, size_t group)
+CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *rows,
+                             const struct row_list *next, const float *const *q, float *const *acc,
+                             float *max, float *sum, size_t group,
+                             const enum clsa_kernel_dtype dtype)
 {
     _Alignas(64) float score[DIRECT_GROUP * BLOCK_KEYS];
-    size_t g, i, t, strip, at;
+    size_t g, i, t, strip;
     __m128 dots[PAIR_ROWS];
 
     for (g = 0; g < group; g += strip) {
         strip = least(PAIR_ROWS, group - g);
         for (t = 0; t < rows->count; t += TILE_COLS) {
-            pair_rows(dots, q + g, rows->k + t, a->d, strip, 0, 0);
+            direct_dots(dots, q + g, rows->k + t, a->d, strip, dtype);
             for (i = 0; i < strip; i++)
                 _mm_store_ps(score + (g + i) * BLOCK_KEYS + t, dots[i]);
             for (i = 0; g == 0 && next->count > 0 && i < TILE_COLS; i++)
-                for (at = 0; at < 2 * a->d; at += LINE)
-                    _mm_prefetch(next->k[t + i] + at, _MM_HINT_T1);
+                prefetch_values(next->k[t + i], 0, a->d, dtype);
         }
     }
     for (i = 0; i < group; i++)
@@ -163,12 +250,12 @@ static void direct_head(const struct clsa_attn *a, const struct row_list *rows,
     for (g = 0; g < group; g += strip) {
         strip = least(DIRECT_VALUE_ROWS, group - g);
         direct_values_rows(acc + g, score + g * BLOCK_KEYS, rows->v, rows->count, a->dv, strip,
-                           g == 0 && next->count > 0 ? next->v : NULL);
+                           g == 0 && next->count > 0 ? next->v : NULL, dtype);
     }
 }
 
-void clsa_x_part_direct(const struct clsa_attn *a, const float *q, const struct key_run *run,
-                        const struct clsa_attn_part *out)
+CLSA_INLINE void part_direct(const struct clsa_attn *a, const float *q, const struct key_run *run,
+                             const struct clsa_attn_part *out, const enum clsa_kernel_dtype dtype)
 {
     _Alignas(64) float split[DIRECT_FLOATS];
     struct row_list now, next;
@@ -176,8 +263,10 @@ void clsa_x_part_direct(const struct clsa_attn *a, const float *q, const struct 
     float *acc[DIRECT_GROUP];
     size_t group = a->q_heads / a->kv_heads, count = run->end, begin, head, h, i;
 
-    for (h = 0; h < a->q_heads; h++)
+    for (h = 0; dtype == CLSA_KERNEL_BF16 && h < a->q_heads; h++)
         split_row(split + h * a->d, q + h * a->d, a->d);
+    if (dtype == CLSA_KERNEL_BF16)
+        q = split;
     for (begin = 0; begin < count; begin += BLOCK_KEYS) {
         for (head = 0; head < a->kv_heads; head++) {
             size_t keys = least(BLOCK_KEYS, count - begin), ahead = begin + BLOCK_KEYS;
@@ -186,12 +275,42 @@ void clsa_x_part_direct(const struct clsa_attn *a, const float *q, const struct 
             list_rows(&next, run, head, ahead,
                       ahead < count ? least(BLOCK_KEYS, count - ahead) : 0);
             for (i = 0; i < group; i++) {
-                rows[i] = split + (head * group + i) * a->d;
+                rows[i] = q + (head * group + i) * a->d;
                 acc[i] = out->acc + (head * group + i) * a->dv;
             }
             direct_head(a, &now, &next, rows, acc, out->max + head * group, out->sum + head * group,
-                        group);
+                        group, dtype);
         }
     }
-    unsplit(out->acc, a->q_heads * a->dv);
+    if (dtype == CLSA_KERNEL_BF16)
+        unsplit(out->acc, a->q_heads * a->dv);
+}
+
+static void part_bf16(const struct clsa_attn *a, const float *q, const struct key_run *run,
+                      const struct clsa_attn_part *out)
+{
+    part_direct(a, q, run, out, CLSA_KERNEL_BF16);
+}
+
+static void part_f16(const struct clsa_attn *a, const float *q, const struct key_run *run,
+                     const struct clsa_attn_part *out)
+{
+    part_direct(a, q, run, out, CLSA_KERNEL_F16);
+}
+
+static void part_f32(const struct clsa_attn *a, const float *q, const struct key_run *run,
+                     const struct clsa_attn_part *out)
+{
+    part_direct(a, q, run, out, CLSA_KERNEL_F32);
+}
+
+void clsa_x_part_direct(const struct clsa_attn *a, const float *q, const struct key_run *run,
+                        const struct clsa_attn_part *out)
+{
+    if (a->k.dtype == CLSA_KERNEL_BF16)
+        part_bf16(a, q, run, out);
+    else if (a->k.dtype == CLSA_KERNEL_F16)
+        part_f16(a, q, run, out);
+    else
+        part_f32(a, q, run, out);
 }

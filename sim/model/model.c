@@ -12,8 +12,12 @@
 
 struct bound {
     char name[CLSA_TENSOR_NAME_BYTES];
-    void *data;
+    char *data; /* in a block */
 };
+
+/* Tensors lie behind each other in blocks, each of all that a plan asked for at once: small weights
+ * then share huge pages too. */
+#define TENSOR_ALIGN 64u
 
 struct clsa_model {
     struct clsa_geometry g;
@@ -21,7 +25,8 @@ struct clsa_model {
     bool synthetic;
     uint64_t seed;
     struct bound *bound;
-    size_t n_bound;
+    char **blocks;
+    size_t n_bound, n_blocks;
 };
 
 /* One piece of a tensor of a plan, as the checkpoint stores it. */
@@ -144,31 +149,50 @@ static void random_part(const struct clsa_model *m, const struct clsa_tensor *t,
     }
 }
 
-static int load(struct clsa_model *m, const struct clsa_tensor *t, void **data,
+static int load(const struct clsa_model *m, const struct clsa_tensor *t, char *to,
                 struct clsa_err *err)
 {
-    char *bytes = clsa_aligned(64, t->bytes, 1), *to = bytes;
     struct part p;
 
-    if (!bytes)
-        return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory for tensor '%s'", m->g.name, t->name);
     for (uint32_t i = 0; part_of(m, t, i, &p); i++) {
         int status = CLSA_OK;
         if (m->synthetic)
             random_part(m, t, &p, to);
         else
             status = copy_part(m, t, &p, to, err);
-        if (status) {
-            free(bytes);
+        if (status)
             return status;
-        }
         to += clsa_dtype_bytes(t->dtype, p.rows * (p.columns ? p.columns : 1));
     }
-    *data = bytes;
     return CLSA_OK;
 }
 
-static void *find(const struct clsa_model *m, const char *name)
+/* Room for n more tensors in one block of `bytes`. */
+static int add_block(struct clsa_model *m, size_t n, uint64_t bytes, char **block)
+{
+    struct bound *bound = clsa_realloc(m->bound, m->n_bound + n, sizeof *bound);
+    char **blocks;
+
+    if (!bound)
+        return CLSA_ENOMEM;
+    m->bound = bound;
+    blocks = clsa_realloc(m->blocks, m->n_blocks + 1, sizeof *blocks);
+    if (!blocks)
+        return CLSA_ENOMEM;
+    m->blocks = blocks;
+    *block = clsa_aligned(TENSOR_ALIGN, bytes, 1);
+    if (!*block)
+        return CLSA_ENOMEM;
+    m->blocks[m->n_blocks++] = *block;
+    return CLSA_OK;
+}
+
+static uint64_t padded(uint64_t bytes)
+{
+    return (bytes + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
+}
+
+static char *find(const struct clsa_model *m, const char *name)
 {
     for (size_t i = 0; i < m->n_bound; i++)
         if (strcmp(m->bound[i].name, name) == 0)
@@ -181,35 +205,34 @@ int clsa_model_bind(struct clsa_model *m, const struct clsa_step *step, const vo
 {
     const uint64_t available = clsa_memory_available_bytes();
     uint64_t missing = 0;
+    char *to = NULL;
     size_t n = 0;
 
     for (uint32_t i = 0; i < step->n_tensors; i++)
         if (step->tensors[i].kind == CLSA_TENSOR_WEIGHT && !find(m, step->tensors[i].name)) {
-            missing += step->tensors[i].bytes;
+            missing += padded(step->tensors[i].bytes);
             n++;
         }
     if (missing > available)
         return clsa_fail(err, CLSA_ELIMIT,
                          "%s: the weights take %" PRIu64 " bytes, %" PRIu64 " are available",
                          m->g.name, missing, available);
-    if (n) {
-        struct bound *bound = clsa_realloc(m->bound, m->n_bound + n, sizeof *bound);
-        if (!bound)
-            return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", m->g.name);
-        m->bound = bound;
-    }
+    if (n && add_block(m, n, missing, &to))
+        return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory for %" PRIu64 " bytes of weights",
+                         m->g.name, missing);
     for (uint32_t i = 0; i < step->n_tensors; i++) {
         const struct clsa_tensor *t = &step->tensors[i];
-        void *data;
+        char *data;
         if (t->kind != CLSA_TENSOR_WEIGHT)
             continue;
         data = find(m, t->name);
         if (!data) {
-            const int status = load(m, t, &data, err);
+            const int status = load(m, t, to, err);
             if (status)
                 return status;
             memcpy(m->bound[m->n_bound].name, t->name, sizeof t->name);
-            m->bound[m->n_bound++].data = data;
+            m->bound[m->n_bound++].data = data = to;
+            to += padded(t->bytes);
         }
         pointers[i] = data;
     }
@@ -271,8 +294,9 @@ void clsa_model_destroy(struct clsa_model *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->n_bound; i++)
-        free(m->bound[i].data);
+    for (size_t i = 0; i < m->n_blocks; i++)
+        free(m->blocks[i]);
+    free(m->blocks);
     free(m->bound);
     clsa_safetensors_close(&m->file);
     free(m);

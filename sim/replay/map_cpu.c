@@ -15,8 +15,9 @@ enum {
     COLUMN_BLOCK = 192,
     ROW_SLICE = 64,
     SCORE_ROWS = 8,
-    COLD_KEYS = 64, /* kernels/x86/attention.c: a block of keys */
-    HUGE_FROM_BYTES = 2 << 20 /* sim/base/alloc.c: smaller blocks lie in small pages */
+    COLD_KEYS = 64, /* kernels/x86/attention.h: a block of keys */
+    DIRECT_LANES = 32, /* kernels/x86/attention_direct.c: heads are multiples of it, */
+    DIRECT_GROUP = 12  /* and a K/V head has at most so many query heads */
 };
 
 /* Top-k samples first from this many scores on, if few of them are wanted (kernels/x86/topk.c). */
@@ -120,7 +121,8 @@ static bool is_attention(const struct clsa_op *op)
 /* Rows that attention uses where they lie; others are copied to float32 first. */
 static bool direct(const struct clsa_op *op)
 {
-    return op->weight_dtype == CLSA_BF16 && op->head_dim % 32 == 0;
+    return op->weight_dtype != CLSA_FP8 && op->head_dim % DIRECT_LANES == 0 &&
+           op->value_dim % DIRECT_LANES == 0 && op->heads <= DIRECT_GROUP * op->kv_heads;
 }
 
 /* Bytes from one row's start that lie together: all heads where they follow each other. */
@@ -186,7 +188,6 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         s->write = o->access == CLSA_WRITE;
         s->bytes = (double)clsa_operand_rows(step, op, o) * (double)o->row_bytes * heads;
         s->distance = INFINITY;
-        s->small_pages = step->tensors[o->tensor].bytes < HUGE_FROM_BYTES;
         if (op->kind == CLSA_OP_TOPK && !s->write)
             s->again_bytes = s->bytes * (passes - 1);
         if (o->axis == CLSA_AXIS_KEYS && is_attention(op) && alone(step, op)) {

@@ -75,7 +75,7 @@ START_TEST(streams_run_at_the_level_that_answers)
     m.tlb_page = 2 << 20;
     m.core_page_break = 4096 / 10e9;
     NEAR(seconds(&m, &call, 1), 0.1 * (1 + 1 / 512.0));
-    call.streams[0].small_pages = true;
+    m.tlb_page = 4096;
     NEAR(seconds(&m, &call, 1), 0.2);
     clsa_machine_destroy(&m);
 }
