@@ -84,7 +84,8 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
     const double next = in_l2 * l2_next + in_l3 * l3_next + in_dram * dram_next;
     const double data = first + (lines - 1) * next;
     /* Rows that wait for a walk at once are bounded by the walkers and by the loads that wait with them. */
-    const double walk = walk_seconds / fmax(1, fmin(m->tlb_walkers, m->core_loads / lines));
+    const double walk = walk_seconds / fmax(1, fmin(m->tlb_walkers * at_once / m->core_inflight,
+                                                    m->core_loads / lines));
     return pow(pow(data, JOIN) + pow(walk, JOIN), 1 / JOIN) + call->row_cycles / clock;
 }
 
@@ -115,14 +116,25 @@ static double fork_seconds(const struct clsa_machine *m, double threads)
            (m->fork_join - m->fork_join_one) * fmin(1, log(threads) / log(m->core_count));
 }
 
+/* The slowest of `used` threads over their mean, the last part being a fraction of one. Shares that shrink
+ * end within a part of each other, half of one on average. */
+static double slowest(double parts, double used, bool shrinking)
+{
+    if (shrinking)
+        return 1 + 0.5 * (used - 1) / parts;
+    const double whole = floor(parts), each = floor(whole / used);
+    const double most = whole > each * used ? each + 1 : each + parts - whole;
+    return most * used / parts;
+}
+
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                         unsigned threads, struct clsa_cpu_time *out)
 {
     const struct clsa_machine *m = machine;
     const double asked = fmin(threads ? threads : m->core_count, m->core_count);
-    const double used = fmax(1, fmin(asked, call->parts));
-    /* The slowest thread has the most parts. */
-    const double uneven = ceil(call->parts / used) * used / call->parts;
+    const double unit = call->share > 0 ? fmin(call->share, ceil(call->parts / (2 * asked))) : 1;
+    const double parts = call->parts / unit, used = fmax(1, fmin(asked, ceil(parts)));
+    const double uneven = slowest(parts, used, call->share > 0);
     const double clock = used > 1 ? m->core_clock : m->core_clock_one;
     /* Threads that share a core's units get less each, the more of them run. */
     const double each = m->vector_fp32 / m->core_count;
@@ -179,7 +191,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     out->memory_seconds = memory * uneven;
     out->memory_bound = memory > arithmetic;
     out->seconds = busy * uneven + m->call_cost + call->fixed_cycles / clock +
-                   call->tail_cycles / clock + (call->parts > 1 ? fork_seconds(m, asked) : 0);
+                   call->tail_cycles / clock + (parts > 1 ? fork_seconds(m, asked) : 0);
 }
 
 double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_bytes, double row_bytes,

@@ -35,7 +35,9 @@ struct clsa_cpu_stream {
 };
 
 struct clsa_cpu_call {
-    double parts;               /* independent units of work; at least 1 */
+    double parts;               /* independent units of work, the last may be a part; at least 1 */
+    double share;               /* above 0: threads take several units at a time, at most so many once
+                                 * most is done, and half a thread's due of few units */
     double vector_flops, matrix_flops;
     double vector_efficiency, matrix_efficiency; /* of the machine's rates; 0: 1 */
     double memory_efficiency;   /* of streaming rates; 0: 1 */

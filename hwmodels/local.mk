@@ -47,7 +47,7 @@ nobase_dist_pkgdata_DATA += \
 
 # Measuring the host.
 libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure_set.c hwmodels/measure.h hwmodels/measure_kernels.c \
-  hwmodels/measure_kernels.h hwmodels/measure_machine.c
+  hwmodels/measure_kernels.h hwmodels/measure_gathers.c hwmodels/measure_machine.c
 
 nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/cublas.csv \

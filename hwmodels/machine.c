@@ -65,6 +65,12 @@ void clsa_machine_put(struct clsa_machine *machine, enum clsa_machine_parameter 
     memcpy((char *)machine + table[p].offset, &value, sizeof value);
 }
 
+void clsa_machine_defaults(struct clsa_machine *machine)
+{
+    for (int p = 0; p < CLSA_MACHINE_PARAMETERS; p++)
+        clsa_machine_put(machine, (enum clsa_machine_parameter)p, table[p].fallback);
+}
+
 void clsa_machine_destroy(struct clsa_machine *machine)
 {
     if (!machine)

@@ -217,6 +217,8 @@ unsigned clsa_machine_parameter_need(enum clsa_machine_parameter p);
 int clsa_machine_parameter_find(const char *name);
 /* The value held for a parameter, set or defaulted, in base units. */
 double clsa_machine_value(const struct clsa_machine *machine, enum clsa_machine_parameter p);
+/* Sets every parameter to the value that a file without it gives (0 for those that a file must have). */
+void clsa_machine_defaults(struct clsa_machine *machine);
 /* Sets one value in base units without source, for tests and fitting; no range check. */
 void clsa_machine_put(struct clsa_machine *machine, enum clsa_machine_parameter p, double value);
 

@@ -5,7 +5,7 @@
  * for a while until these agree; the fastest sample and the median of all stand beside it. What all share and
  * others take for longer than a sample (memory's rate, room in the last cache) is measured at several moments and
  * enters the machine as it usually was.
- * All of it takes under a minute. Nothing is written outside memory. */
+ * Arithmetic and calls are measured at both ends. All of it takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
 
@@ -27,7 +27,7 @@
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
  *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
  *   clock       chain of dependent integer adds on every thread                    unit "GHz"
- *   fork_join   one empty parallel region                                          unit "us"
+ *   fork_join   one parallel region that hands over a small input and its results  unit "us"
  *   call        one call of a function that does nothing, not inlined              unit "ns"
  * or what the operating system says: size_l1, size_l2, size_l3, line, memory (unit "B"), ways_l1, ways_l2,
  * ways_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
@@ -80,6 +80,10 @@ struct clsa_machine;
  * what,threads,footprint_bytes,row_bytes,page_bytes,measured_gbps,predicted_gbps,error_percent. */
 void clsa_measurement_gathers(FILE *out, const struct clsa_measurement_set *set,
                               const struct clsa_machine *machine);
+
+/* Fits core.inflight, core.demand, core.rows and tlb.walk of a machine, from the values they have, to all
+ * gathers and fetches of the set by the CPU model. Returns how many there are; 0 leaves the machine alone. */
+size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_measurement_set *set);
 
 /* A machine file (hwmodels/machine.h) for the host: measured figures with spread as their source,
  * sizes from the operating system, the rest marked as estimates. Caches that the system does not

@@ -1,7 +1,10 @@
 #include "hwmodels/measure_kernels.h"
 
+#include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -290,12 +293,16 @@ static float dot_plain(const uint16_t *data, uint64_t n_values, const float *x)
     odd##j = fma(as_float(high(load(p + at + j * bytes))),                                         \
                  loadx(xi + j * bytes / 2 + bytes / 4), odd##j);
 #define DOT(name, attribute, vector, zero, load, as_float, high, low, fma, add, loadx, bytes)      \
-    attribute static float name(const unsigned char *p, uint64_t n_values, const float *x)         \
+    attribute static float name(const unsigned char *p, uint64_t n_values, const float *x,         \
+                                uint64_t ahead)                                                    \
     {                                                                                              \
         vector even0 = zero, even1 = zero, even2 = zero, even3 = zero;                             \
         vector odd0 = zero, odd1 = zero, odd2 = zero, odd3 = zero;                                 \
         float lane[16] = {0}, sum = 0;                                                             \
         for (uint64_t at = 0; at < 2 * n_values; at += 4 * bytes) {                                \
+            if (ahead)                                                                             \
+                for (uint64_t line = 0; line < 4 * bytes; line += 64)                              \
+                    __builtin_prefetch(p + at + line + ahead, 0, 2);                               \
             const float *xi = x + at / 2 % 256;                                                    \
             PAIRS(0, fma, as_float, high, low, load, loadx, bytes)                                 \
             PAIRS(1, fma, as_float, high, low, load, loadx, bytes)                                 \
@@ -321,13 +328,59 @@ DOT(dot_f32_avx512, WITH("avx512f"), __m512, _mm512_setzero_ps(), LOAD512, _mm51
 
 float clsa_host_dot(const void *data, uint64_t n_values, const float *x)
 {
+    /* As the kernels do: kernels/x86/tile.h says why. */
 #if defined(__x86_64__)
+    const uint64_t ahead = __builtin_cpu_is("intel") ? 8192 : 0;
     if (__builtin_cpu_supports("avx512f"))
-        return dot_f32_avx512(data, n_values, x);
+        return dot_f32_avx512(data, n_values, x, ahead);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return dot_avx2(data, n_values, x);
+        return dot_avx2(data, n_values, x, ahead);
 #endif
     return dot_plain(data, n_values, x);
+}
+
+/* The first number of a file with its K or M, or -1. */
+static double number_in(const char *path)
+{
+    char unit = 0;
+    double value = -1;
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return -1;
+    if (fscanf(f, "%lf%c", &value, &unit) < 1)
+        value = -1;
+    fclose(f);
+    return unit == 'K' ? value * 1024 : unit == 'M' ? value * 1048576 : value;
+}
+
+/* sysfs knows the caches of this processor; sysconf may add up those of others. */
+double clsa_host_cache(int level, const char *name, int fallback)
+{
+    for (int i = 0; i < 8; i++) {
+        char path[128], type[32] = "";
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", i);
+        FILE *f = fopen(path, "r");
+        if (!f)
+            break;
+        const bool code = fscanf(f, "%31s", type) == 1 && strcmp(type, "Instruction") == 0;
+        fclose(f);
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", i);
+        if (code || number_in(path) != level)
+            continue;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", i, name);
+        return fmax(0, number_in(path));
+    }
+    return fmax(0, (double)sysconf(fallback));
+}
+
+bool clsa_host_huge_pages(void)
+{
+    char word[64] = "";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    const bool huge = f && fgets(word, sizeof word, f) && !strstr(word, "[never]");
+    if (f)
+        fclose(f);
+    return huge;
 }
 
 bool clsa_host_translation(uint32_t *entries, uint32_t *walkers)

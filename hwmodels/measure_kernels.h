@@ -19,6 +19,11 @@ uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows
 /* Sum of products of n_values (a multiple of 256) bfloat16 values with 256 float32 values again and
  * again, x: what a product of a matrix in memory with a vector does, without its sums apart. */
 float clsa_host_dot(const void *data, uint64_t n_values, const float *x);
+/* What the system says of the data cache of a level: `name` is its sysfs file ("size", "coherency_line_size",
+ * "ways_of_associativity"), `fallback` the sysconf constant asked where there is none. 0: not said. */
+double clsa_host_cache(int level, const char *name, int fallback);
+/* Whether large blocks get huge pages when they ask. */
+bool clsa_host_huge_pages(void);
 /* The second level of the data TLB and the page walkers of this processor, as its maker and family have
  * them; false when unknown. */
 bool clsa_host_translation(uint32_t *entries, uint32_t *walkers);

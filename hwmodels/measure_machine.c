@@ -16,6 +16,7 @@
 struct writing {
     FILE *out;
     const struct clsa_measurement_set *set;
+    struct clsa_machine draft; /* what was put so far */
     struct clsa_err *err;
     int status;
 };
@@ -30,10 +31,21 @@ static void put(struct writing *w, const char *parameter, const char *value, con
     fputc('\n', w->out);
 }
 
+/* The same in the draft alone, in base units. */
+static void suppose(struct writing *w, const char *parameter, double value, const char *unit)
+{
+    const int p = clsa_machine_parameter_find(parameter);
+    enum clsa_dimension dimension;
+    double factor;
+    if (p >= 0 && clsa_unit_find(unit, &dimension, &factor) == 0)
+        clsa_machine_put(&w->draft, (enum clsa_machine_parameter)p, value * factor);
+}
+
 static void put_number(struct writing *w, const char *parameter, double value, const char *unit,
                        const char *source)
 {
     char text[40];
+    suppose(w, parameter, value, unit);
     /* sizes are whole numbers and stay exact */
     snprintf(text, sizeof text, value == floor(value) && value < 1e15 ? "%.0f" : "%.6g", value);
     put(w, parameter, text, unit, source);
@@ -165,15 +177,10 @@ static void put_caches(struct writing *w, double clock_ghz)
 }
 
 /* Little's law: lines outstanding when 64-byte rows come at a rate and each takes a latency. */
-static void put_lines(struct writing *w, const char *parameter, const char *what, uint64_t footprint,
-                      const struct clsa_measured *latency)
+static double lines_at_once(struct writing *w, const char *what, uint64_t footprint,
+                            const struct clsa_measured *latency)
 {
-    const struct clsa_measured *rows = need(w, what, 1, footprint, 64, HUGE_PAGE);
-    char source[200];
-    snprintf(source, sizeof source,
-             "Little's law on measured figures: %s %.3g GB/s of 64-byte rows at %.4g ns", what,
-             rows->value, latency->value);
-    put_number(w, parameter, fmax(1, rows->value * latency->value / 64), "-", source);
+    return fmax(1, need(w, what, 1, footprint, 64, HUGE_PAGE)->value * latency->value / 64);
 }
 
 /* The page that large blocks get which ask for huge ones, and how others hold a guest's. */
@@ -196,10 +203,7 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
         put_number(w, "tlb.host_page", SMALL_PAGE, "B", source);
     }
     const struct clsa_measured *a = need(w, "latency", 1, UINT64_C(64) << 20, 0, SMALL_PAGE);
-    snprintf(source, sizeof source,
-             "measured: latency over %.4g MiB in small pages less %.4g ns in huge ones",
-             (double)a->footprint_bytes / 0x1p20, near->value);
-    put_number(w, "tlb.walk", fmax(0, a->value - near->value), "ns", source);
+    suppose(w, "tlb.walk", fmax(0, a->value - near->value), "ns");
 }
 
 /* The middle one of the streams from far beyond the caches, over several footprints: measured at several
@@ -223,25 +227,47 @@ static const struct clsa_measured *usual(struct writing *w, const char *what, ui
     return n ? rows[n / 2] : need(w, what, threads, UINT64_MAX / 2, 0, page);
 }
 
-/* How fast the lines behind the first of a row come: the best of the longer rows, since others on the host
- * only ever make it slower. */
-static void put_rows(struct writing *w, const struct clsa_measured *line)
+/* How fast the lines behind the first of a row come, in GB/s: the best of the longer rows, since others on
+ * the host only ever make it slower. */
+static double lines_behind(const struct writing *w, const struct clsa_measured *line)
 {
-    char source[200];
     double best = 0;
-    uint64_t best_row = 0;
     for (uint64_t bytes = 512; bytes <= 4096; bytes *= 2) {
         const struct clsa_measured *row =
             clsa_measured_find(w->set, "fetch", 1, line->footprint_bytes, bytes, HUGE_PAGE);
         const double more = row ? (double)bytes / row->value - 64 / line->value : 0;
-        if (more > 0 && (double)(bytes - 64) / more > best) {
-            best = (double)(bytes - 64) / more;
-            best_row = bytes;
-        }
+        if (more > 0)
+            best = fmax(best, (double)(bytes - 64) / more);
     }
-    snprintf(source, sizeof source, "measured: fetch over %.4g MiB, rows of %llu bytes against 64",
-             (double)line->footprint_bytes / 0x1p20, (unsigned long long)best_row);
-    put_number(w, "core.rows", best, "GB/s", source);
+    return best;
+}
+
+/* What random rows meet: first guesses from a few figures, then all gathers together. Single figures catch
+ * what a neighbour does at their moment. */
+static void put_random_rows(struct writing *w, const struct clsa_measured *far)
+{
+    const uint64_t half_gib = UINT64_C(512) << 20;
+    const struct clsa_measured *line = need(w, "fetch", 1, half_gib, 64, HUGE_PAGE);
+    struct clsa_machine *m = &w->draft;
+    char source[200];
+    suppose(w, "core.inflight", lines_at_once(w, "fetch", half_gib, far), "-");
+    suppose(w, "core.demand", lines_at_once(w, "gather", half_gib, far), "-");
+    suppose(w, "core.rows", lines_behind(w, line), "GB/s");
+    const double fetched = m->core_inflight, loaded = m->core_demand, behind = m->core_rows,
+                 walk = m->tlb_walk;
+    const size_t n = w->status == CLSA_OK ? clsa_measurement_fit(m, w->set) : 0;
+    const struct {
+        const char *name, *unit;
+        double value, guess, scale;
+    } rows[] = {{"core.inflight", "-", m->core_inflight, fetched, 1},
+                {"core.demand", "-", m->core_demand, loaded, 1},
+                {"core.rows", "GB/s", m->core_rows, behind, 1e9},
+                {"tlb.walk", "ns", m->tlb_walk, walk, 1e-9}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(source, sizeof source, "fitted to %zu measured gathers; single figures say %.4g", n,
+                 rows[i].guess / rows[i].scale);
+        put_number(w, rows[i].name, rows[i].value / rows[i].scale, rows[i].unit, source);
+    }
 }
 
 static void put_memory(struct writing *w, uint32_t threads)
@@ -254,7 +280,6 @@ static void put_memory(struct writing *w, uint32_t threads)
     const struct clsa_measured *far = need(w, "latency", 1, half_gib, 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
     const struct clsa_measured *loaded = clsa_measured_find(w->set, "loaded", threads, 0, 0, 0);
-    const struct clsa_measured *line = need(w, "fetch", 1, half_gib, 64, HUGE_PAGE);
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";
     char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
@@ -264,9 +289,6 @@ static void put_memory(struct writing *w, uint32_t threads)
              (double)broken->footprint_bytes / 0x1p20, broken->value);
     put_number(w, "core.page_break",
                fmax(0, SMALL_PAGE / broken->value - SMALL_PAGE / one->value), "ns", source);
-    put_lines(w, "core.inflight", "fetch", half_gib, far);
-    put_lines(w, "core.demand", "gather", half_gib, far);
-    put_rows(w, line);
     put_number(w, "dram.size", told(w, "memory", 1e9), "B",
                "operating system");
     put_measured(w, "dram.bandwidth", one->value > all->value ? one : all, 1, "GB/s");
@@ -279,6 +301,8 @@ static void put_memory(struct writing *w, uint32_t threads)
     } else {
         put_number(w, "dram.stream", 1, "-", "dram.bandwidth is what was read, not the pins' peak");
     }
+    if (w->draft.dram_mixed > w->draft.dram_stream)
+        put_number(w, "dram.mixed", w->draft.dram_stream, "-", "estimate: as dram.stream");
     put_measured(w, "dram.latency", far, 1, "ns");
     if (loaded && far->value > 0) {
         snprintf(source, sizeof source, "measured: %.4g ns while other threads stream", loaded->value);
@@ -293,12 +317,14 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "dram.tcl", 16.7, "ns", ddr5);
     put_number(w, "dram.tras", 32, "ns", ddr5);
     put_translation(w, near, huge);
+    put_random_rows(w, far);
 }
 
 int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
                              struct clsa_err *err)
 {
     struct writing w = {.out = out, .set = set, .err = err};
+    clsa_machine_defaults(&w.draft);
     uint32_t threads = 1;
     for (size_t i = 0; i < set->n_rows; i++)
         if (set->rows[i].threads > threads)
@@ -327,24 +353,4 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     if (w.status == CLSA_OK && ferror(out))
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);
     return w.status;
-}
-
-void clsa_measurement_gathers(FILE *out, const struct clsa_measurement_set *set,
-                              const struct clsa_machine *machine)
-{
-    fputs("what,threads,footprint_bytes,row_bytes,page_bytes,measured_gbps,predicted_gbps,"
-          "error_percent\n",
-          out);
-    for (size_t i = 0; i < set->n_rows; i++) {
-        const struct clsa_measured *m = &set->rows[i];
-        const bool demand = strcmp(m->what, "gather") == 0;
-        if ((!demand && strcmp(m->what, "fetch")) || m->value <= 0)
-            continue;
-        const double gbps = clsa_cpu_gather(machine, (double)m->footprint_bytes, (double)m->row_bytes,
-                                            (double)m->page_bytes, m->threads, demand) /
-                            1e9;
-        fprintf(out, "%s,%u,%llu,%llu,%llu,%.3f,%.3f,%.1f\n", m->what, m->threads,
-                (unsigned long long)m->footprint_bytes, (unsigned long long)m->row_bytes,
-                (unsigned long long)m->page_bytes, m->value, gbps, (gbps / m->value - 1) * 100);
-    }
 }

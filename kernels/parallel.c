@@ -3,6 +3,7 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -58,7 +59,7 @@ struct gemm_ctx {
     ptrdiff_t ldx;
     size_t m, k, m_block, columns;
     size_t share; /* columns are taken in multiples of it, but the last */
-    size_t next; /* first column that nobody took, in all blocks of rows */
+    atomic_size_t next; /* first column that nobody took, in all blocks of rows */
 };
 
 enum {
@@ -86,12 +87,18 @@ static size_t gemm_columns(const struct gemm_ctx *c, size_t i, size_t first, siz
     return count;
 }
 
-/* Columns of the least share with few rows. */
-static size_t stream_columns(size_t k)
+/* Columns of the least share with few rows: of small weights less, so that all threads have some. */
+static size_t stream_columns(size_t columns, size_t k)
 {
     size_t width = k ? STREAM_BYTES / (2 * k) : STREAM_BYTES;
+#ifdef _OPENMP
+    size_t shares = 2 * (size_t)omp_get_max_threads();
+#else
+    size_t shares = 2;
+#endif
 
-    return width < 16 ? 16 : width / 16 * 16;
+    width = width < 16 ? 16 : width / 16 * 16;
+    return least(width, ceil_div(ceil_div(columns, shares), 16) * 16);
 }
 
 /* Takes a share of the columns left: three quarters of what a thread has to expect. What is prepared
@@ -99,19 +106,18 @@ static size_t stream_columns(size_t k)
  * are small. Returns 0 when nothing is left. */
 static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t *first)
 {
-    size_t count = 0;
+    size_t at = atomic_load_explicit(&c->next, memory_order_relaxed), count;
 
-#pragma omp critical(clsa_par_gemm)
-    {
-        size_t left = total - c->next, row_end = c->columns - c->next % c->columns;
+    do {
+        size_t left = total - at, row_end = c->columns - at % c->columns;
 
-        *first = c->next;
-        if (left > 0) {
-            count = threads > 1 ? ceil_div(3 * left, 4 * threads) : left;
-            count = least(ceil_div(count, c->share) * c->share, row_end);
-            c->next += count;
-        }
-    }
+        if (left == 0)
+            return 0;
+        count = threads > 1 ? ceil_div(3 * left, 4 * threads) : left;
+        count = least(ceil_div(count, c->share) * c->share, row_end);
+    } while (!atomic_compare_exchange_weak_explicit(&c->next, &at, at + count, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *first = at;
     return count;
 }
 
@@ -145,7 +151,7 @@ void clsa_par_gemm_many(const struct clsa_kernels *kernels, const struct clsa_pa
     if (m == 0 || c.columns == 0)
         return;
     if (m <= FEW_ROWS)
-        c.share = stream_columns(k);
+        c.share = stream_columns(c.columns, k);
     else
         c.m_block = ceil_div(ceil_div(m, ceil_div(m, ROW_BLOCK)), 6) * 6; /* even blocks */
     gemm_blocks(&c);

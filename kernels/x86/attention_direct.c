@@ -163,7 +163,7 @@ CLSA_INLINE void direct_dots(__m128 *dots, const float *const *q, const char *co
                              size_t rows, const enum clsa_kernel_dtype dtype)
 {
     if (dtype == CLSA_KERNEL_BF16) {
-        pair_rows(dots, q, k, d, rows, 0, 0);
+        pair_rows(dots, q, k, d, rows, PAIR_CACHED, 0);
         return;
     }
     switch (rows) {

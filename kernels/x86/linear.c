@@ -118,7 +118,8 @@ CLSA_INLINE void tile_rows(const struct tile *t, size_t rows, const enum clsa_ke
 #if defined(__AVX512F__)
 /* The same for rows of w that stream from memory, one after another: the memory's own prefetch
  * follows one row better than four side by side. */
-CLSA_INLINE void tile_stream(const struct tile *t, const int rows, const enum clsa_kernel_dtype dtype)
+CLSA_INLINE void tile_stream(const struct tile *t, const int rows, const enum clsa_kernel_dtype dtype,
+                             const ptrdiff_t ahead_bytes)
 {
     vf acc[TILE_ROWS][TILE_COLS];
     size_t l;
@@ -130,8 +131,11 @@ CLSA_INLINE void tile_stream(const struct tile *t, const int rows, const enum cl
         for (r = 0; r < rows; r++)
             acc[r][c] = vf_zero();
         for (l = 0; l < t->length; l += VF_N) {
-            vf w = vf_load_as(t->w[c], dtype, l);
+            vf w;
 
+            if (ahead_bytes > 0)
+                _mm_prefetch(t->w[c] + ahead_bytes + l * sizeof(float), _MM_HINT_T1);
+            w = vf_load_as(t->w[c], dtype, l);
             CLSA_UNROLL
             for (r = 0; r < rows; r++)
                 acc[r][c] = vf_fma(vf_load(t->x[r] + t->from + l), w, acc[r][c]);
@@ -145,7 +149,10 @@ static void tile_f32(const struct tile *t, size_t rows)
 {
 #if defined(__AVX512F__)
     if (rows == 1 && t->length % VF_N == 0) {
-        tile_stream(t, 1, CLSA_KERNEL_F32);
+        if (stream_wants_help())
+            tile_stream(t, 1, CLSA_KERNEL_F32, AHEAD_ROW_BYTES);
+        else
+            tile_stream(t, 1, CLSA_KERNEL_F32, 0);
         return;
     }
 #endif
@@ -195,9 +202,10 @@ enum {
     SPLIT_PITCH = SPLIT_VALUES + PAIR        /* rows fall into different cache sets */
 };
 
-/* The same for bfloat16, k <= SPLIT_VALUES, with x in the order of pairs. */
-static void paired(float *y, ptrdiff_t ldy, const float *x, const char *w, ptrdiff_t stride,
-                   size_t m, size_t n, size_t k, int add)
+/* The same for bfloat16, k <= SPLIT_VALUES, with x in the order of pairs. `source` is a compile-time
+ * constant. */
+CLSA_INLINE void paired(float *y, ptrdiff_t ldy, const float *x, const char *w, ptrdiff_t stride,
+                        size_t m, size_t n, size_t k, const enum pair_source source, int add)
 {
     const float *rows[PACK_FROM - 1];
     const char *columns[TILE_COLS];
@@ -213,7 +221,7 @@ static void paired(float *y, ptrdiff_t ldy, const float *x, const char *w, ptrdi
             height = least(PAIR_ROWS, m - i);
             for (r = 0; add && r < height; r++)
                 sum[r] = get4(y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)j, cols);
-            pair_rows(sum, rows + i, columns, k, height, 1, add);
+            pair_rows(sum, rows + i, columns, k, height, source, add);
             for (r = 0; r < height; r++)
                 put4(y + (ptrdiff_t)(i + r) * ldy + (ptrdiff_t)j, sum[r], cols, 0);
         }
@@ -385,8 +393,12 @@ static void few(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const st
 
         for (r = 0; r < m; r++)
             split_row(split + r * SPLIT_PITCH, x + (ptrdiff_t)r * ldx + (ptrdiff_t)from, length);
-        paired(y, ldy, split, (const char *)w->base + 2 * from, w->row_stride_bytes, m, n, length,
-               from > 0);
+        if (stream_wants_help())
+            paired(y, ldy, split, (const char *)w->base + 2 * from, w->row_stride_bytes, m, n, length,
+                   PAIR_STREAMED_WITH_HELP, from > 0);
+        else
+            paired(y, ldy, split, (const char *)w->base + 2 * from, w->row_stride_bytes, m, n, length,
+                   PAIR_STREAMED, from > 0);
     }
 }
 

@@ -11,6 +11,7 @@ enum {
     INDEX_KEYS = 1024,
     FEW_ROWS = 16,
     STREAM_BYTES = 1 << 16,
+    STREAM_COLUMNS = 16,
     ROW_BLOCK = 192,
     COLUMN_BLOCK = 192,
     ROW_SLICE = 64,
@@ -24,19 +25,15 @@ enum {
 #define TOPK_SAMPLES_FROM 16384.0
 #define TOPK_BUFFER 4096.0
 
-static double units_of_product(double m, double n, double k)
+static double units_of_product(double m, double n)
 {
-    if (m <= FEW_ROWS) {
-        const double columns = fmax(16, floor(STREAM_BYTES / (2 * fmax(1, k)) / 16) * 16);
-        return ceil(n / columns);
-    }
-    return ceil(m / ROW_BLOCK) * ceil(n / COLUMN_BLOCK);
+    return m <= FEW_ROWS ? n / STREAM_COLUMNS : ceil(m / ROW_BLOCK) * ceil(n / COLUMN_BLOCK);
 }
 
 static double splits(double keys)
 {
     const double each = fmax(1, ceil(ceil(keys / SPLITS_MAX) / SPLIT_KEYS)) * SPLIT_KEYS;
-    return fmax(1, ceil(keys / each));
+    return keys / each;
 }
 
 /* Keys that one query of an attention or index op works on, on average. */
@@ -54,6 +51,7 @@ static bool alone(const struct clsa_step *step, const struct clsa_op *op)
                                       : op->over_queries && step->n_queries <= step->n_seqs;
 }
 
+/* Units of work, the last of which may be a part of one. */
 static double parts_of(const struct clsa_step *step, const struct clsa_op *op)
 {
     const double rows = (double)clsa_op_rows(step, op);
@@ -61,8 +59,7 @@ static double parts_of(const struct clsa_step *step, const struct clsa_op *op)
     case CLSA_OP_GEMM:
     case CLSA_OP_BMM:
     case CLSA_OP_MOE_GEMM:
-        return fmax(1, units_of_product((double)op->m, (double)op->n, (double)op->k)) *
-               fmax(1, (double)op->heads);
+        return units_of_product((double)op->m, (double)op->n) * fmax(1, (double)op->heads);
     case CLSA_OP_ATTN_WINDOW:
     case CLSA_OP_ATTN_DENSE:
     case CLSA_OP_ATTN_SPARSE:
@@ -70,8 +67,8 @@ static double parts_of(const struct clsa_step *step, const struct clsa_op *op)
                                : ceil(rows / QUERY_BLOCK) * fmax(1, (double)op->kv_heads);
     case CLSA_OP_INDEX_SCORE:
         return rows / (double)step->n_seqs >= SCORE_ROWS
-                   ? units_of_product(rows, keys_of(step, op), (double)op->k)
-                   : rows * fmax(1, ceil(keys_of(step, op) / INDEX_KEYS));
+                   ? units_of_product(rows, keys_of(step, op))
+                   : rows * keys_of(step, op) / INDEX_KEYS;
     case CLSA_OP_TOPK:
         return rows;
     default:
@@ -148,7 +145,9 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     if (clsa_impl_get(impl, op, CLSA_IMPL_LAUNCH) == CLSA_LAUNCH_FUSED || op->m == 0)
         return;
     const double passes = fmax(1, clsa_impl_get(impl, op, CLSA_IMPL_PASSES));
-    out->parts = parts_of(step, op);
+    out->parts = fmax(1, parts_of(step, op));
+    if (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS)
+        out->share = fmax(1, floor(STREAM_BYTES / (2.0 * fmax(1, (double)op->k)) / STREAM_COLUMNS));
     if (clsa_impl_get(impl, op, CLSA_IMPL_METHOD) == CLSA_METHOD_BF16 && machine->matrix_bf16 > 0 &&
         op->weight_dtype == CLSA_BF16)
         out->matrix_flops = (double)op->flops;
@@ -173,7 +172,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     }
     if (is_attention(op) && alone(step, op)) {
         const double rows = (double)clsa_op_rows(step, op);
-        const double joins = out->parts * (double)op->heads *
+        const double joins = ceil(out->parts) * (double)op->heads *
                              clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
         if (rows > 1)
             out->cycles += joins;
@@ -193,7 +192,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         if (o->axis == CLSA_AXIS_KEYS && is_attention(op) && alone(step, op)) {
             /* Each part begins with a block of keys that nobody asked for ahead. */
             s->cold_row_bytes = run_bytes(op, o);
-            s->cold_bytes = fmin(s->bytes, out->parts * COLD_KEYS * s->cold_row_bytes);
+            s->cold_bytes = fmin(s->bytes, ceil(out->parts) * COLD_KEYS * s->cold_row_bytes);
         }
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {
             s->row_bytes = run_bytes(op, o);
