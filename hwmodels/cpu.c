@@ -23,6 +23,11 @@ double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge)
     return fmin(1, fmax(0, ((1 + edge) * size_bytes - distance_bytes) / (2 * edge * size_bytes)));
 }
 
+double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_bytes)
+{
+    return clsa_cpu_kept(distance_bytes, CLSA_CPU_STEP_L3 * machine->l3_size, CLSA_CPU_EDGE_L3);
+}
+
 double clsa_cpu_left(const struct clsa_machine *machine, double seconds)
 {
     return machine->l3_foreign > 0 && machine->l3_size > 0
@@ -40,7 +45,7 @@ static double table_lines(const struct clsa_machine *m, double pool_bytes, doubl
 static double line_seconds(const struct clsa_machine *m, double distance)
 {
     const double in_l2 = clsa_cpu_kept(distance, m->l2_size, CLSA_CPU_EDGE_L2);
-    const double in_l3 = fmax(in_l2, clsa_cpu_kept(distance, m->l3_size, CLSA_CPU_EDGE_L3));
+    const double in_l3 = fmax(in_l2, clsa_cpu_kept_l3(m, distance));
     return in_l2 * m->l2_latency / m->core_clock + (in_l3 - in_l2) * m->l3_latency / m->core_clock +
            (1 - in_l3) * m->dram_latency;
 }
@@ -102,8 +107,7 @@ static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_s
         return (struct levels){s->in_l2, s->in_cache - s->in_l2, 1 - s->in_cache};
     const double l3s = m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
     const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
-    const double in_l3 = fmax(in_l2, clsa_cpu_left(m, s->age) * clsa_cpu_kept(s->distance / l3s, m->l3_size,
-                                                                              CLSA_CPU_EDGE_L3));
+    const double in_l3 = fmax(in_l2, clsa_cpu_left(m, s->age) * clsa_cpu_kept_l3(m, s->distance / l3s));
     return (struct levels){in_l2, in_l3 - in_l2, 1 - in_l3};
 }
 

@@ -72,6 +72,11 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
 #define CLSA_CPU_EDGE_L3 0.6
 double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge);
 
+/* The same of the last cache within a step, whose many streams keep less of it than loops over one footprint
+ * do, from which its size was measured. Fitted on hwmodels/measured/zen4x2_cpu_ops.csv. 0 without one. */
+#define CLSA_CPU_STEP_L3 0.7
+double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_bytes);
+
 /* Part of what the last cache held that is left after `seconds` in which others brought l3.foreign bytes a
  * second into it, which replace lines at random. 1 without others. */
 double clsa_cpu_left(const struct clsa_machine *machine, double seconds);

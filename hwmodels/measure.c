@@ -42,6 +42,8 @@
 /* Values that a parallel region is given, and that each of its units makes. */
 #define HANDED 256
 #define RESULTS 16
+/* Beyond most caches: a stream over it is measured at both ends. */
+#define STREAM_BYTES (128u << 20)
 #define STEPS_TOTAL 150u
 #define SAMPLES_MAX 64u
 
@@ -550,7 +552,7 @@ static void measure_caches(struct bench *b)
     static const uint64_t kib[] = {16,   256,   512,   1024,  2048,  3072,  4096,  6144,  8192,
                                    12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072};
     static const uint64_t reads[] = {16u << 10, 256u << 10, 4u << 20,  8u << 20,
-                                     16u << 20, 32u << 20,  64u << 20, 128u << 20};
+                                     16u << 20, 32u << 20,  64u << 20, STREAM_BYTES};
     struct area a;
     for (size_t i = 0; i < sizeof kib / sizeof *kib && !b->status; i++) {
         if (kib[i] << 10 > b->memory_bytes || !area_open(b, kib[i] << 10, PAGE_HUGE, &a))
@@ -612,9 +614,15 @@ static void measure_everything(struct bench *b)
     for (size_t i = 0; i < sizeof footprints / sizeof *footprints && !b->status; i++)
         for (int huge = 0; huge < 2 && !b->status && footprints[i] <= b->memory_bytes; huge++)
             measure_memory(b, footprints[i], huge ? PAGE_HUGE : PAGE_SMALL);
-    /* A guest's processors may have shared a core just then. */
+    /* A guest's processors may have shared a core just then, or its memory been busy. */
     if (!b->status)
         measure_core(b);
+    struct area a;
+    if (!b->status && STREAM_BYTES <= b->memory_bytes && area_open(b, STREAM_BYTES, PAGE_HUGE, &a)) {
+        measure_read(b, &a, STREAM_BYTES, 1, false);
+        measure_read(b, &a, STREAM_BYTES, 1, true);
+        area_close(&a);
+    }
 }
 
 /* What a probe takes: how fast `threads` compute and stream right now. Threads of others on the same cores

@@ -206,9 +206,10 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
     suppose(w, "tlb.walk", fmax(0, a->value - near->value), "ns");
 }
 
-/* The middle one of the streams from far beyond the caches, over several footprints: measured at several
- * moments, since what others take of the memory that all share is part of how this host is. */
-static const struct clsa_measured *usual(struct writing *w, const char *what, uint32_t threads,
+/* One of the streams from far beyond the caches, over several footprints and at several moments. Of all
+ * threads the middle one: what others take of the memory that all share is part of how this host is. Of one
+ * thread the best: what a core can have in flight is its own. */
+static const struct clsa_measured *stream_of(struct writing *w, const char *what, uint32_t threads,
                                          uint64_t page)
 {
     const double least = fmax(128 << 20, 4 * told(w, "size_l3", 0));
@@ -224,7 +225,7 @@ static const struct clsa_measured *usual(struct writing *w, const char *what, ui
             rows[at] = rows[at - 1];
         rows[at] = m;
     }
-    return n ? rows[n / 2] : need(w, what, threads, UINT64_MAX / 2, 0, page);
+    return n ? rows[threads == 1 ? n - 1 : n / 2] : need(w, what, threads, UINT64_MAX / 2, 0, page);
 }
 
 /* How fast the lines behind the first of a row come, in GB/s: the best of the longer rows, since others on
@@ -273,9 +274,9 @@ static void put_random_rows(struct writing *w, const struct clsa_measured *far)
 static void put_memory(struct writing *w, uint32_t threads)
 {
     const uint64_t large = UINT64_MAX / 2, half_gib = UINT64_C(512) << 20;
-    const struct clsa_measured *one = usual(w, "read", 1, HUGE_PAGE);
-    const struct clsa_measured *all = usual(w, "read", threads, HUGE_PAGE);
-    const struct clsa_measured *broken = usual(w, "read", 1, SMALL_PAGE);
+    const struct clsa_measured *one = stream_of(w, "read", 1, HUGE_PAGE);
+    const struct clsa_measured *all = stream_of(w, "read", threads, HUGE_PAGE);
+    const struct clsa_measured *broken = stream_of(w, "read", 1, SMALL_PAGE);
     const struct clsa_measured *near = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
     const struct clsa_measured *far = need(w, "latency", 1, half_gib, 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
@@ -284,7 +285,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
     if (clsa_measured_find(w->set, "dot", 1, 0, 0, HUGE_PAGE))
-        put_measured(w, "core.dot", usual(w, "dot", 1, HUGE_PAGE), 1, "GB/s");
+        put_measured(w, "core.dot", stream_of(w, "dot", 1, HUGE_PAGE), 1, "GB/s");
     snprintf(source, sizeof source, "measured: read over %.4g MiB in small pages, %.4g GB/s",
              (double)broken->footprint_bytes / 0x1p20, broken->value);
     put_number(w, "core.page_break",
@@ -294,7 +295,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_measured(w, "dram.bandwidth", one->value > all->value ? one : all, 1, "GB/s");
     /* All cores multiplying what they stream may get less of it than all cores only reading. */
     if (threads > 1 && clsa_measured_find(w->set, "dot", threads, 0, 0, HUGE_PAGE)) {
-        const struct clsa_measured *dots = usual(w, "dot", threads, HUGE_PAGE);
+        const struct clsa_measured *dots = stream_of(w, "dot", threads, HUGE_PAGE);
         snprintf(source, sizeof source, "measured: dot over %.4g MiB, %u threads, %.4g GB/s",
                  (double)dots->footprint_bytes / 0x1p20, threads, dots->value);
         put_number(w, "dram.stream", fmin(1, dots->value / fmax(one->value, all->value)), "-", source);

@@ -359,7 +359,6 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
 static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
 {
     const struct clsa_machine *m = p->r->machine;
-    const double size = m->l3_size > 0 ? m->l3_size : m->l2_size;
     for (unsigned i = 0; i < c->call.n_streams; i++) {
         struct clsa_cpu_stream *s = &c->call.streams[i];
         double *touched = clsa_distances_find(&p->distances, op, &op->operands[s->operand]);
@@ -377,7 +376,9 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
                 (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
             keep_found(c, 3 * i + 1, s->pool_bytes);
         }
-        p->distances.clock += s->bytes * (1 - clsa_cpu_kept(s->distance, size, CLSA_CPU_EDGE_L3));
+        p->distances.clock += s->bytes * (1 - (m->l3_size > 0 ? clsa_cpu_kept_l3(m, s->distance)
+                                                              : clsa_cpu_kept(s->distance, m->l2_size,
+                                                                              CLSA_CPU_EDGE_L2)));
         *touched = p->distances.clock;
     }
     return 0;

@@ -62,9 +62,12 @@ START_TEST(streams_run_at_the_level_that_answers)
     clsa_cpu_call_time(&m, &call, 1, &t);
     NEAR(t.seconds, 2e-6);
     NEAR(t.dram_bytes + 1, 1);
-    call = streaming(400e3, 400e3); /* in 1 MiB of L3: 16 B a cycle */
-    NEAR(seconds(&m, &call, 1), 25e-6);
-    NEAR(seconds(&m, &call, 8), 3.125e-6 + 1e-6); /* four cores, whose L2s hold it */
+    call = streaming(256e3, 256e3); /* in what a step keeps of 1 MiB of L3: 16 B a cycle */
+    NEAR(seconds(&m, &call, 1), 16e-6);
+    NEAR(seconds(&m, &call, 8), 2e-6 + 1e-6); /* four cores, whose L2s hold it */
+    NEAR(clsa_cpu_kept_l3(&m, 0.28 * m.l3_size), 1);
+    NEAR(clsa_cpu_kept_l3(&m, CLSA_CPU_STEP_L3 * m.l3_size), 0.5);
+    NEAR(1 - clsa_cpu_kept_l3(&m, 1.12 * m.l3_size), 1);
     /* A stream with arithmetic in it has a rate of its own, and small pages cost at their ends. */
     call = streaming(1e9, INFINITY);
     call.dot = true;
