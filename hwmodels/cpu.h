@@ -73,7 +73,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
 double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge);
 
 /* The same of the last cache within a step, whose many streams keep less of it than loops over one footprint
- * do, from which its size was measured. Fitted on hwmodels/measured/zen4x2_cpu_ops.csv. 0 without one. */
+ * do, from which its size was measured. Fitted with implementations/native.csv. 0 without one. */
 #define CLSA_CPU_STEP_L3 0.7
 double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_bytes);
 

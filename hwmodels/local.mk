@@ -85,7 +85,7 @@ EXTRA_DIST += hwmodels/measured/README.md \
   hwmodels/measured/zen4x2_cpu_host.csv \
   hwmodels/measured/zen4x2_cpu_ops.csv \
   hwmodels/measured/zen4x2_cpu_steps.csv \
-  hwmodels/measured/xeon16_cpu_figures.csv \
+  hwmodels/measured/xeon16_cpu_figures.csv hwmodels/measured/xeon16_cpu_gathers.csv \
   hwmodels/measured/xeon16_cpu_host.csv \
   hwmodels/measured/xeon16_cpu_ops.csv \
   hwmodels/measured/xeon16_cpu_steps.csv

@@ -146,7 +146,7 @@ CLSA_INLINE void pair_cached(__m128 *sum, const float *const *x, const char *con
  * where that helps. */
 enum { AHEAD_BYTES = 16384, AHEAD_ROW_BYTES = 8192 };
 
-/* Whether the processor's own prefetch leaves a stream of one row waiting: Golden Cove streams half as
+/* Whether the processor's own prefetch leaves a stream of one row waiting: Emerald Rapids streams half as
  * much again with software's help, Zen 4 a sixth less. Measured on both. */
 CLSA_INLINE int stream_wants_help(void)
 {
