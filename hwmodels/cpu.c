@@ -88,7 +88,8 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
         fmin(m->dram_latency / at_once, m->core_rows > 0 ? line / m->core_rows : INFINITY);
     const double next = in_l2 * l2_next + in_l3 * l3_next + in_dram * dram_next;
     const double data = first + (lines - 1) * next;
-    /* Rows that wait for a walk at once are bounded by the walkers and by the loads that wait with them. */
+    /* Rows that wait for a walk at once are bounded by the walkers, as far as the lines under way keep them
+     * busy, and by the loads that wait with them. */
     const double walk = walk_seconds / fmax(1, fmin(m->tlb_walkers * at_once / m->core_inflight,
                                                     m->core_loads / lines));
     return pow(pow(data, JOIN) + pow(walk, JOIN), 1 / JOIN) + call->row_cycles / clock;

@@ -72,7 +72,7 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(matrix_bf16, "matrix.bf16", FLOPS, CLSA_MAY_CPU, 0, 0, 1e17,                                 \
       "bf16 dot-product or matrix-unit peak, all cores; 0: none")                                  \
     X(fork_join, "fork_join", SECONDS, CLSA_MAY_CPU, 5e-6, 0, 1e-2,                                \
-      "one parallel region: waking the threads and waiting for the last")                          \
+      "one parallel region: waking threads, handing them a small input, waiting for the last")                          \
     X(fork_join_one, "fork_join.one", SECONDS, CLSA_MAY_CPU, 0, 0, 1e-2,                           \
       "a parallel region of one thread")                                                           \
     X(call_cost, "call.cost", SECONDS, CLSA_MAY_CPU, 2e-7, 0, 1e-3, "one kernel call on one core") \

@@ -116,32 +116,27 @@ CLSA_INLINE void tile_rows(const struct tile *t, size_t rows, const enum clsa_ke
 }
 
 #if defined(__AVX512F__)
-/* The same for rows of w that stream from memory, one after another: the memory's own prefetch
- * follows one row better than four side by side. */
-CLSA_INLINE void tile_stream(const struct tile *t, const int rows, const enum clsa_kernel_dtype dtype,
-                             const ptrdiff_t ahead_bytes)
+/* One row of x and float32 rows of w that stream from memory, one after another: the memory's own
+ * prefetch follows one row better than four side by side. `ahead_bytes` is a compile-time constant. */
+CLSA_INLINE void tile_stream(const struct tile *t, const ptrdiff_t ahead_bytes)
 {
-    vf acc[TILE_ROWS][TILE_COLS];
+    vf acc[1][TILE_COLS];
+    const float *x = t->x[0] + t->from;
     size_t l;
-    int r, c;
+    int c;
 
     CLSA_UNROLL
     for (c = 0; c < TILE_COLS; c++) {
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++)
-            acc[r][c] = vf_zero();
+        acc[0][c] = vf_zero();
         for (l = 0; l < t->length; l += VF_N) {
-            vf w;
+            const char *w = t->w[c] + l * sizeof(float);
 
             if (ahead_bytes > 0)
-                _mm_prefetch(t->w[c] + ahead_bytes + l * sizeof(float), _MM_HINT_T1);
-            w = vf_load_as(t->w[c], dtype, l);
-            CLSA_UNROLL
-            for (r = 0; r < rows; r++)
-                acc[r][c] = vf_fma(vf_load(t->x[r] + t->from + l), w, acc[r][c]);
+                _mm_prefetch(w + ahead_bytes, _MM_HINT_T1);
+            acc[0][c] = vf_fma(vf_load(x + l), vf_load((const float *)(const void *)w), acc[0][c]);
         }
     }
-    put_tile(t->y, t->ldy, acc, rows, t->cols, t->add);
+    put_tile(t->y, t->ldy, acc, 1, t->cols, t->add);
 }
 #endif
 
@@ -150,9 +145,9 @@ static void tile_f32(const struct tile *t, size_t rows)
 #if defined(__AVX512F__)
     if (rows == 1 && t->length % VF_N == 0) {
         if (stream_wants_help())
-            tile_stream(t, 1, CLSA_KERNEL_F32, AHEAD_ROW_BYTES);
+            tile_stream(t, AHEAD_ROW_BYTES);
         else
-            tile_stream(t, 1, CLSA_KERNEL_F32, 0);
+            tile_stream(t, 0);
         return;
     }
 #endif
