@@ -4,6 +4,7 @@
 #include <omp.h>
 #endif
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,15 +18,104 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* What is left of a call's units, a run of them for every thread. A thread takes its own from the front, so
+ * that step after step it meets what its caches hold and its streams run on, and then from the end of
+ * another's: first unit << 32 | one past the last, which only ever close in on each other. */
+enum { LANES_MAX = 256 };
+#define UNITS_MAX ((size_t)UINT32_MAX)
+
+struct lane {
+    _Alignas(64) atomic_uint_least64_t left;
+};
+
+struct lanes {
+    size_t n, grain; /* takes are multiples of the grain, but where a run ends */
+    bool greedy;     /* three quarters of what is left at once, not one grain */
+    struct lane lane[LANES_MAX];
+};
+
+static size_t threads_most(void)
+{
+#ifdef _OPENMP
+    return (size_t)omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+static size_t thread_number(void)
+{
+#ifdef _OPENMP
+    return (size_t)omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+static void lanes_fill(struct lanes *l, size_t units, size_t grain, bool greedy)
+{
+    const size_t grains = ceil_div(units, grain);
+    uint64_t first = 0;
+
+    l->n = least(least(threads_most(), LANES_MAX), grains);
+    l->grain = grain;
+    l->greedy = greedy;
+    for (size_t t = 0; t < l->n; t++) {
+        const uint64_t last = least((grains * (t + 1) / l->n) * grain, units);
+
+        atomic_init(&l->lane[t].left, first << 32 | last);
+        first = last;
+    }
+}
+
+static size_t lanes_from(struct lanes *l, size_t t, bool own, size_t *first)
+{
+    uint64_t at = atomic_load_explicit(&l->lane[t].left, memory_order_relaxed), rest;
+    size_t count;
+
+    do {
+        const uint64_t begin = at >> 32, end = at & UINT32_MAX;
+        const size_t left = (size_t)(end - begin);
+
+        if (left == 0)
+            return 0;
+        count = l->greedy ? ceil_div(ceil_div(3 * left, own ? 4 : 8), l->grain) * l->grain : l->grain;
+        count = least(count, left);
+        *first = (size_t)(own ? begin : end - count);
+        rest = own ? (begin + count) << 32 | end : begin << 32 | (end - count);
+    } while (!atomic_compare_exchange_weak_explicit(&l->lane[t].left, &at, rest, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return count;
+}
+
+/* Units for thread t, from *first on. Returns 0 when nothing is left. */
+static size_t lanes_take(struct lanes *l, size_t t, size_t *first)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < l->n && count == 0; i++)
+        count = lanes_from(l, (t + i) % l->n, i == 0 && t < l->n, first);
+    return count;
+}
+
 void clsa_par_for(size_t units, void (*body)(void *ctx, size_t unit), void *ctx)
 {
-    if (units == 1) {
-        body(ctx, 0);
-        return;
+    for (size_t base = 0; base < units; base += UNITS_MAX) {
+        struct lanes lanes;
+
+        if (units == 1) {
+            body(ctx, 0);
+            return;
+        }
+        lanes_fill(&lanes, least(units - base, UNITS_MAX), 1, false);
+#pragma omp parallel
+        {
+            size_t unit;
+
+            while (lanes_take(&lanes, thread_number(), &unit) > 0)
+                body(ctx, base + unit);
+        }
     }
-#pragma omp parallel for schedule(dynamic, 1)
-    for (size_t u = 0; u < units; u++)
-        body(ctx, u);
 }
 
 struct rows_ctx {
@@ -59,7 +149,6 @@ struct gemm_ctx {
     ptrdiff_t ldx;
     size_t m, k, m_block, columns;
     size_t share; /* columns are taken in multiples of it, but the last */
-    atomic_size_t next; /* first column that nobody took, in all blocks of rows */
 };
 
 enum {
@@ -91,59 +180,41 @@ static size_t gemm_columns(const struct gemm_ctx *c, size_t i, size_t first, siz
 static size_t stream_columns(size_t columns, size_t k)
 {
     size_t width = k ? STREAM_BYTES / (2 * k) : STREAM_BYTES;
-#ifdef _OPENMP
-    size_t shares = 2 * (size_t)omp_get_max_threads();
-#else
-    size_t shares = 2;
-#endif
+    size_t shares = 2 * threads_most();
 
     width = width < 16 ? 16 : width / 16 * 16;
     return least(width, ceil_div(ceil_div(columns, shares), 16) * 16);
 }
 
-/* Takes a share of the columns left: three quarters of what a thread has to expect. What is prepared
- * once a call (the rows of X) serves many columns, weights stream in long runs, and the last shares
- * are small. Returns 0 when nothing is left. */
-static size_t gemm_take(struct gemm_ctx *c, size_t total, size_t threads, size_t *first)
+/* Threads take most of what is left of theirs at once: what is prepared once a call (the rows of X) serves many
+ * columns, weights stream in long runs, and the last shares are small. */
+static void gemm_blocks(const struct gemm_ctx *c)
 {
-    size_t at = atomic_load_explicit(&c->next, memory_order_relaxed), count;
+    const size_t total = ceil_div(c->m, c->m_block) * c->columns;
 
-    do {
-        size_t left = total - at, row_end = c->columns - at % c->columns;
+    for (size_t base = 0; base < total; base += UNITS_MAX / c->share * c->share) {
+        struct lanes lanes;
 
-        if (left == 0)
-            return 0;
-        count = threads > 1 ? ceil_div(3 * left, 4 * threads) : left;
-        count = least(ceil_div(count, c->share) * c->share, row_end);
-    } while (!atomic_compare_exchange_weak_explicit(&c->next, &at, at + count, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    *first = at;
-    return count;
-}
-
-static void gemm_blocks(struct gemm_ctx *c)
-{
-    size_t total = ceil_div(c->m, c->m_block) * c->columns;
-
+        lanes_fill(&lanes, least(total - base, UNITS_MAX / c->share * c->share), c->share, true);
 #pragma omp parallel if (total > c->share)
-    {
-        size_t first, count, done;
-#ifdef _OPENMP
-        size_t threads = (size_t)omp_get_num_threads();
-#else
-        size_t threads = 1;
-#endif
+        {
+            size_t first, count, done;
 
-        while ((count = gemm_take(c, total, threads, &first)) > 0)
-            for (; count > 0; first += done, count -= done)
-                done = gemm_columns(c, first / c->columns * c->m_block, first % c->columns, count);
+            while ((count = lanes_take(&lanes, thread_number(), &first)) > 0)
+                for (first += base; count > 0; first += done, count -= done) {
+                    const size_t column = first % c->columns;
+
+                    done = gemm_columns(c, first / c->columns * c->m_block, column,
+                                        least(count, c->columns - column));
+                }
+        }
     }
 }
 
 void clsa_par_gemm_many(const struct clsa_kernels *kernels, const struct clsa_par_product *products,
                         size_t products_count, const float *x, ptrdiff_t ldx, size_t m, size_t k)
 {
-    struct gemm_ctx c = {kernels, products, x, ldx, m, k, m, 0, COLUMN_BLOCK, 0};
+    struct gemm_ctx c = {kernels, products, x, ldx, m, k, m, 0, COLUMN_BLOCK};
     size_t p;
 
     for (p = 0; p < products_count; p++)
