@@ -99,6 +99,11 @@ struct levels {
     double l2, l3, dram; /* parts answered there */
 };
 
+static double l3s_of(const struct clsa_machine *m, double threads)
+{
+    return m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
+}
+
 /* Every thread works on its share, so a core's L2 sees its part of the distance; an L3 is shared by
  * its cores, and threads spread over as many L3s as they need. */
 static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_stream *s,
@@ -106,7 +111,7 @@ static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_s
 {
     if (s->known)
         return (struct levels){s->in_l2, s->in_cache - s->in_l2, 1 - s->in_cache};
-    const double l3s = m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
+    const double l3s = l3s_of(m, threads);
     const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
     const double in_l3 = fmax(in_l2, clsa_cpu_left(m, s->age) * clsa_cpu_kept_l3(m, s->distance / l3s));
     return (struct levels){in_l2, in_l3 - in_l2, 1 - in_l3};
@@ -160,6 +165,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double stream = call->dot && m->core_dot > 0 ? m->core_dot : m->core_stream;
     struct clsa_cpu_call cold_call = *call;
     cold_call.demand = true;
+    const double line = m->l2_line;
     double core = 0, cold = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];
@@ -167,7 +173,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             continue;
         const struct levels at = split(m, s, used);
         const double dram_rate = 1 / (1 / stream + m->core_page_break / m->tlb_page);
-        double seconds = s->bytes * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
+        const double start = fmin(s->bytes, s->start_bytes * used);
+        double seconds = (s->bytes - s->cold_bytes - start) * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
                          or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
             const double walk = s->known
@@ -180,6 +187,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         if (s->cold_bytes > 0)
             cold += s->cold_bytes / s->cold_row_bytes / used *
                     clsa_cpu_row(m, &cold_call, s->cold_row_bytes, at.l2, at.l2 + at.l3, 0);
+        if (start > 0)
+            cold += start / line / used * clsa_cpu_row(m, &cold_call, line, at.l2, at.l2 + at.l3, 0);
         core += (seconds + s->again_bytes / l2_rate) / used;
         dram_bytes += at.dram * s->bytes;
         out->l1_bytes += s->bytes + s->again_bytes;
@@ -212,10 +221,11 @@ double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_byte
     const double in_l2 = footprint_bytes <= m.l2_size;
     double rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, 0, 0, walk);
     double found = footprint_bytes < m.l3_size ? 1 : in_l2;
+    const double sharers = threads / l3s_of(&m, threads);
     /* Between two visits of a row its footprint's misses and what others fetch push lines out at random;
      * what is found speeds up what is fetched, so go round until both agree. */
     for (int i = 0; i < 40; i++) {
-        const double seconds = footprint_bytes / (rate * threads);
+        const double seconds = footprint_bytes / (rate * sharers);
         const double others = m.l3_foreign * seconds, missed = footprint_bytes * (1 - found);
         found = 0.5 * found + 0.5 * fmax(in_l2, m.l3_size > 0 ? exp(-(missed + others) / m.l3_size) : 0);
         rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, in_l2, found, walk);

@@ -122,6 +122,45 @@ static double cache_share(const struct writing *w, double level_gbps, double mem
     return n ? fmin(most, median_of(sizes, n)) : most;
 }
 
+/* The part of `bytes` a thread that each of `threads` found in the last cache; below 0 where nobody measured, or
+ * where the cache is hardly faster than memory and its part cannot be told. */
+#define CONTRAST 2
+static double part_found(const struct writing *w, uint32_t threads, uint64_t bytes, uint64_t within)
+{
+    const struct clsa_measured *m = clsa_measured_find(w->set, "read", threads, bytes, 0, HUGE_PAGE);
+    const struct clsa_measured *level = clsa_measured_find(w->set, "read", threads, within, 0, HUGE_PAGE);
+    const struct clsa_measured *far =
+        clsa_measured_find(w->set, "read", threads, (uint64_t)(4 * told(w, "size_l3", 0)), 0, HUGE_PAGE);
+    if (!m || m->footprint_bytes != bytes || !level || !far || level->value < CONTRAST * far->value)
+        return -1;
+    return fmin(1, fmax(0, found(1 / m->value, 1 / level->value, 1 / far->value)));
+}
+
+/* How many threads share a last cache, whatever a guest is told: with so many caches, all threads together
+ * find of their footprints what one thread finds of the sum of those that share a cache. */
+static uint32_t cache_sharers(const struct writing *w, uint32_t threads, uint64_t within)
+{
+    uint32_t best = threads;
+    double least = INFINITY;
+    for (uint32_t sharers = threads; sharers >= 1; sharers--) {
+        double off = 0;
+        unsigned n = 0;
+        for (uint64_t bytes = within; threads % sharers == 0 && bytes <= UINT64_C(1) << 30; bytes *= 2) {
+            const double all = part_found(w, threads, bytes, within);
+            const double one = part_found(w, 1, bytes * sharers, within);
+            if (all < 0 || one < 0)
+                continue;
+            off += fabs(all - one);
+            n++;
+        }
+        if (n && off / n < least) {
+            least = off / n;
+            best = sharers;
+        }
+    }
+    return best;
+}
+
 /* What others bring into it meanwhile, in bytes a second: a footprint inside the cache that lies idle loses
  * lines at random, so the part left falls off exponentially. Rates of a sweep right after the last one
  * (`level`), after a wait, and from memory say which part was found. */
@@ -143,7 +182,7 @@ static double cache_foreign(const struct writing *w, double memory_gbps, double 
     return n ? sum / (double)n : 0;
 }
 
-static void put_caches(struct writing *w, double clock_ghz)
+static void put_caches(struct writing *w, double clock_ghz, uint32_t threads)
 {
     const double l1 = told(w, "size_l1", 32 << 10), l2 = told(w, "size_l2", 1 << 20);
     const double l3 = told(w, "size_l3", 0);
@@ -170,6 +209,9 @@ static void put_caches(struct writing *w, double clock_ghz)
     put_number(w, "l3.size", share, "B",
                share < l3 ? "measured: how streams slow down over footprints around it" : system);
     put_number(w, "l3.ways", fmax(1, told(w, "ways_l3", 16)), "-", system);
+    if (threads > 1)
+        put_number(w, "l3.cores", cache_sharers(w, threads, (uint64_t)(l2 * 4)), "-",
+                   "measured: what all threads find of footprints around it, and one");
     put_measured(w, "l3.latency", level, clock_ghz, "cycles");
     put_measured(w, "l3.core_bandwidth", stream, 1 / clock_ghz, "B/cycle");
     put_number(w, "l3.foreign", cache_foreign(w, memory->value, share) / 1e9, "GB/s",
@@ -349,7 +391,7 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");
     put_measured(&w, "fork_join.one", need(&w, "fork_join", 1, 0, 0, 0), 1, "us");
     put_measured(&w, "call.cost", need(&w, "call", 1, 0, 0, 0), 1, "ns");
-    put_caches(&w, clock.value);
+    put_caches(&w, clock.value, threads);
     put_memory(&w, threads);
     if (w.status == CLSA_OK && ferror(out))
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);

@@ -130,6 +130,7 @@ struct op_class {
 struct pricing {
     const struct clsa_closed_request *r;
     struct clsa_distances distances;
+    struct clsa_stack stack;    /* CPU: where the last touches of the first stand */
     struct clsa_distances ages; /* CPU: the same with a clock of seconds, for what others push out */
     double l2_all, l2_none; /* reuse distances that L2 keeps wholly, and not at all */
     struct op_class *classes;
@@ -151,6 +152,7 @@ static void pricing_destroy(struct pricing *p)
     free(p->of_op);
     clsa_distances_destroy(&p->distances);
     clsa_distances_destroy(&p->ages);
+    clsa_stack_destroy(&p->stack);
 }
 
 /* All that mapping may look at, but layer, set and addresses; the fields from m to n_operands lie
@@ -354,8 +356,7 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
     set_outcome(c, seconds, l1, l2, dram);
 }
 
-/* On a CPU what is found is the distance itself, which several levels judge. The clock counts what
- * came into the last level from memory. */
+/* On a CPU what is found is the distance itself, which several levels judge. */
 static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
 {
     const struct clsa_machine *m = p->r->machine;
@@ -365,7 +366,8 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
         double *last = clsa_distances_find(&p->ages, op, &op->operands[s->operand]);
         if (!touched || !last)
             return CLSA_ENOMEM;
-        s->distance = p->distances.clock - *touched + s->bytes;
+        if (clsa_stack_touch(&p->stack, touched, s->bytes, &s->distance))
+            return CLSA_ENOMEM;
         s->age = p->ages.clock - *last;
         *last = p->ages.clock;
         keep_found(c, 3 * i, s->distance);
@@ -376,10 +378,6 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
                 (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
             keep_found(c, 3 * i + 1, s->pool_bytes);
         }
-        p->distances.clock += s->bytes * (1 - (m->l3_size > 0 ? clsa_cpu_kept_l3(m, s->distance)
-                                                              : clsa_cpu_kept(s->distance, m->l2_size,
-                                                                              CLSA_CPU_EDGE_L2)));
-        *touched = p->distances.clock;
     }
     return 0;
 }
@@ -459,10 +457,9 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
     }
     status = walk(p, out);
     /* A step that leaves nothing of what the next one first asks for is its own steady state. */
-    const double kept = r->machine->kind == CLSA_MACHINE_GPU
-                            ? fmax(p->l2_none, 1.05 * r->machine->l3_size)
-                            : p->l2_none;
-    if (status || r->cold || clsa_distances_next(&p->distances) >= kept)
+    const double kept = fmax(p->l2_none, 1.05 * r->machine->l3_size);
+    if (status || r->cold ||
+        (r->machine->kind == CLSA_MACHINE_GPU && clsa_distances_next(&p->distances) >= kept))
         return status;
     struct clsa_op_prediction *ops = out->ops;
     *out = (struct clsa_prediction){.n_ops = out->n_ops, .ops = ops};
@@ -529,9 +526,6 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
         memset(p.of_op, 0xff, step->n_ops * sizeof *p.of_op);
         if (request->machine->kind == CLSA_MACHINE_GPU)
             clsa_gpu_l2_edges(request->machine, &p.l2_all, &p.l2_none);
-        else
-            p.l2_none = (1 + CLSA_CPU_EDGE_L3) *
-                        fmax(request->machine->l3_size, request->machine->l2_size);
         status = settle(&p, &prediction);
     }
     if (!status) {

@@ -105,3 +105,59 @@ double clsa_distances_next(const struct clsa_distances *d)
             least = fmin(least, d->clock - d->slots[i].touched + d->slots[i].first);
     return least;
 }
+
+static size_t low_bit(size_t i)
+{
+    return i & (~i + 1);
+}
+
+static int stack_grow(struct clsa_stack *s)
+{
+    const size_t room = 2 * s->room + 1024;
+    double *sums = clsa_realloc(s->sums, room + 1, sizeof *sums);
+    if (sums)
+        s->sums = sums;
+    double *bytes = clsa_realloc(s->bytes, room + 1, sizeof *bytes);
+    if (bytes)
+        s->bytes = bytes;
+    if (!sums || !bytes)
+        return CLSA_ENOMEM;
+    s->room = room;
+    return 0;
+}
+
+int clsa_stack_touch(struct clsa_stack *s, double *touched, double bytes, double *distance)
+{
+    double before = 0;
+    *distance = INFINITY;
+    if (*touched >= 0) {
+        const size_t last = (size_t)*touched;
+        for (size_t i = last; i > 0; i -= low_bit(i))
+            before += s->sums[i];
+        *distance = fmax(0, s->total - before) + bytes;
+        if (last > 0) {
+            const double gone = s->bytes[last];
+            s->total -= gone;
+            for (size_t i = last; i <= s->n; i += low_bit(i))
+                s->sums[i] -= gone;
+        }
+    }
+    if (s->n == s->room && stack_grow(s))
+        return CLSA_ENOMEM;
+    const size_t now = ++s->n;
+    double sum = bytes;
+    for (size_t i = now - 1; i > now - low_bit(now); i -= low_bit(i))
+        sum += s->sums[i];
+    s->sums[now] = sum;
+    s->bytes[now] = bytes;
+    s->total += bytes;
+    *touched = (double)now;
+    return 0;
+}
+
+void clsa_stack_destroy(struct clsa_stack *s)
+{
+    free(s->sums);
+    free(s->bytes);
+    memset(s, 0, sizeof *s);
+}

@@ -50,4 +50,18 @@ static inline double *clsa_distances_find(struct clsa_distances *d, const struct
  * one found untouched. */
 double clsa_distances_next(const struct clsa_distances *d);
 
+/* LRU stack distances: how many distinct bytes were touched since a piece's last touch. A Fenwick tree over
+ * touches in their order, each of which holds the bytes that it is the last touch of. */
+struct clsa_stack {
+    double *sums, *bytes; /* by touch, from 1 */
+    size_t n, room;
+    double total;
+};
+
+/* Touches `bytes`, last touched at *touched: an earlier touch, 0 before all others, or below 0 for never. Sets
+ * *touched to this one and *distance to the distinct bytes since, its own included (INFINITY for never).
+ * Starts from zeroes; sums and bytes are freed by clsa_stack_destroy. Returns 0 or CLSA_ENOMEM. */
+int clsa_stack_touch(struct clsa_stack *stack, double *touched, double bytes, double *distance);
+void clsa_stack_destroy(struct clsa_stack *stack);
+
 #endif

@@ -4,10 +4,12 @@
 #   cpu_compare.sh [OUT]      CLSA: the program (default ./clsa)     THREADS: default "1 all cores"
 #   HOST: a machine file of this host instead of measuring one       MODELS, CONTEXTS: subsets
 #   ROUNDS: how often each point is run (default 3)
-# A guest's neighbours come and go: what they take of cores, memory and cache is no property of a model. So
-# all points are run in rounds and the tables hold medians; a run counts as steady when `clsa machine probe`
-# finds the host as its file says right before and right after, and where a point had steady runs only
-# these count.
+# A guest's neighbours come and go, and its cores move: what that takes of cores, memory and cache is no property of
+# a model. So all points are run in rounds and the tables hold medians; a run counts as steady when `clsa machine
+# probe` finds the host as its file says right before and right after. Where a point had steady runs only these
+# count, and one without any is run in as many rounds again. A host that the probe does not recognise right after
+# it was measured, or at most points of the first round, changed meanwhile: it is measured again, up to three times.
+#   LIMIT: seconds after which no further round starts (default: none)
 # Writes OUT/host.csv (the machine), OUT/figures.csv (every figure), OUT/gathers.csv (random rows, measured
 # and as the model has them), OUT/ops.csv (every op) and OUT/steps.csv (steps, speed-ups), and prints a
 # summary. Run it on an idle host.
@@ -18,42 +20,77 @@ cores=$(getconf _NPROCESSORS_ONLN)
 threads=${THREADS:-"1 $cores"}
 [ "$cores" != 1 ] || threads=${THREADS:-1}
 mkdir -p "$out"
-if [ -n "${HOST:-}" ]; then
-    [ "$HOST" = "$out/host.csv" ] || cp "$HOST" "$out/host.csv"
-else
-    "$clsa" machine measure -o "$out/host.csv" --figures "$out/figures.csv" \
-        --gathers "$out/gathers.csv"
-fi
+rounds=${ROUNDS:-3}
+started=$(date +%s)
 
-columns=threads,model,batch,context,group,op,count,measured_us,predicted_us,error_percent,share_percent
-: >"$out/runs.csv"
-one() { # model options context group threads steps
+measure() {
+    if [ -n "${HOST:-}" ]; then
+        [ "$HOST" = "$out/host.csv" ] || cp "$HOST" "$out/host.csv"
+        return
+    fi
+    tried=0
+    while [ $tried -lt 3 ]; do
+        tried=$((tried + 1))
+        "$clsa" machine measure -o "$out/host.csv" --figures "$out/figures.csv" \
+            --gathers "$out/gathers.csv"
+        ! as_measured "$cores" || return 0
+    done
+}
+
+as_measured() { # threads
+    "$clsa" machine probe "$out/host.csv" --threads "$1" >/dev/null 2>&1
+}
+
+# A run of a point, unless it has had a steady one and this round is only for the others.
+one() { # model options context group threads steps round
+    if [ "$7" -gt "$rounds" ] && grep -q "^$1 $3 $4 $5\$" "$out/steady.tmp"; then return; fi
     steady=yes
-    "$clsa" machine probe "$out/host.csv" --threads "$5" >/dev/null 2>&1 || steady=no
+    as_measured "$5" || steady=no
     # shellcheck disable=SC2086
     "$clsa" run --model "$1" $2 --fill --prompt "$3" --group "$4" --threads "$5" --decode "$6" \
         --predict "$out/host.csv" --quiet --format csv >"$out/one.tmp"
-    "$clsa" machine probe "$out/host.csv" --threads "$5" >/dev/null 2>&1 || steady=no
+    as_measured "$5" || steady=no
     sed -e 1d -e "s/^/$steady,$5,/" "$out/one.tmp" >>"$out/runs.csv"
-    rm -f "$out/one.tmp"
+    points=$((points + 1))
+    if [ $steady = yes ]; then
+        echo "$1 $3 $4 $5" >>"$out/steady.tmp"
+        calm=$((calm + 1))
+    fi
 }
-round=0
-while [ $round -lt "${ROUNDS:-3}" ]; do
-round=$((round + 1))
-for t in $threads; do
-    for context in ${CONTEXTS:-8K 64K}; do
-        for model in ${MODELS:-clsa-byte-5m clsa-0.6b}; do
-            case $model in
-            clsa-byte-5m) options= groups='0 1 4 8' steps=48 ;;
-            *) options='--synthetic --kv-dtype bf16' groups='0 1 4 16' steps=16 ;;
-            esac
-            for group in $groups; do
-                one "$model" "$options" "$context" "$group" "$t" "$steps"
+
+all_points() { # round
+    points=0 calm=0
+    for t in $threads; do
+        for context in ${CONTEXTS:-8K 64K}; do
+            for model in ${MODELS:-clsa-byte-5m clsa-0.6b}; do
+                case $model in
+                clsa-byte-5m) options='' groups='0 1 4 8' steps=48 ;;
+                *) options='--synthetic --kv-dtype bf16' groups='0 1 4 16' steps=16 ;;
+                esac
+                for group in $groups; do
+                    one "$model" "$options" "$context" "$group" "$t" "$steps" "$1"
+                done
             done
         done
     done
+}
+
+columns=threads,model,batch,context,group,op,count,measured_us,predicted_us,error_percent,share_percent
+measured=0
+while [ $measured -lt 3 ]; do
+    measured=$((measured + 1))
+    measure
+    : >"$out/runs.csv"
+    : >"$out/steady.tmp"
+    all_points 1
+    if [ $((2 * calm)) -ge $points ] || [ -n "${HOST:-}" ]; then break; fi
 done
+round=2
+while [ $round -le $((2 * rounds)) ] && [ $(($(date +%s) - started)) -lt "${LIMIT:-86400}" ]; do
+    all_points $round
+    round=$((round + 1))
 done
+rm -f "$out/one.tmp" "$out/steady.tmp"
 
 # Medians over rounds, in the order of the first.
 echo "steady,$columns" >"$out/ops.csv"

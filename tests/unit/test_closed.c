@@ -8,6 +8,7 @@
 
 #include "sim/base/alloc.h"
 #include "sim/base/file.h"
+#include "sim/base/rng.h"
 #include "sim/model/plan.h"
 #include "sim/replay/calibrate.h"
 #include "sim/replay/closed.h"
@@ -341,6 +342,36 @@ START_TEST(distances_tell_pieces_of_caches_apart)
 }
 END_TEST
 
+/* Held against adding up what was touched last since then. */
+START_TEST(stack_distances_count_distinct_bytes)
+{
+    enum { PIECES = 40, TOUCHES = 5000 };
+    struct clsa_stack stack = {0};
+    double touched[PIECES], bytes[PIECES], distance;
+    unsigned when[PIECES] = {0};
+    struct clsa_rng rng;
+    clsa_rng_seed(&rng, 7);
+    for (int i = 0; i < PIECES; i++) {
+        touched[i] = -INFINITY;
+        bytes[i] = 0;
+    }
+    touched[0] = 0; /* there before all others */
+    for (unsigned now = 1; now <= TOUCHES; now++) {
+        const uint64_t piece = clsa_rng_below(&rng, PIECES);
+        const double mine = (double)clsa_rng_below(&rng, 1000);
+        double since = mine;
+        for (int i = 0; i < PIECES; i++)
+            since += when[i] > when[piece] ? bytes[i] : 0;
+        const bool known = touched[piece] >= 0;
+        ck_assert_int_eq(clsa_stack_touch(&stack, &touched[piece], mine, &distance), 0);
+        ck_assert(known ? fabs(distance - since) < 1e-6 : isinf(distance));
+        bytes[piece] = mine;
+        when[piece] = now;
+    }
+    clsa_stack_destroy(&stack);
+}
+END_TEST
+
 /* ---- intervals ---- */
 
 START_TEST(intervals_widen_with_distance)
@@ -644,6 +675,7 @@ static Suite *suite(void)
     c = tcase_create("parts");
     tcase_add_test(c, distances_of_a_cyclic_sweep);
     tcase_add_test(c, distances_tell_pieces_of_caches_apart);
+    tcase_add_test(c, stack_distances_count_distinct_bytes);
     tcase_add_test(c, intervals_widen_with_distance);
     suite_add_tcase(s, c);
     c = tcase_create("tables");

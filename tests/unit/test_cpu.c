@@ -489,6 +489,43 @@ START_TEST(machines_come_from_figures)
 }
 END_TEST
 
+/* One thread finds all of 16 MiB, two thirds of 32 and nothing of 64 in the last cache. Two threads with a cache
+ * each find the same of their own footprints, two that share one what one finds of twice as much. */
+START_TEST(sharers_of_a_cache_show_in_streams)
+{
+    static const struct {
+        const char *streams;
+        double cores;
+    } cases[] = {{"read,2,8388608,0,2097152,160,1,1,GB/s\nread,2,16777216,0,2097152,160,1,1,GB/s\n"
+                  "read,2,33554432,0,2097152,65.5,1,1,GB/s\n", 1},
+                 {"read,2,8388608,0,2097152,160,1,1,GB/s\nread,2,16777216,0,2097152,65.5,1,1,GB/s\n"
+                  "read,2,33554432,0,2097152,30,1,1,GB/s\n", 2},
+                 {"", 2}}; /* nobody measured: as the system says */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct clsa_measurement_set set;
+        struct clsa_machine m;
+        char from[] = "/tmp/clsa_figuresXXXXXX", to[] = "/tmp/clsa_machineXXXXXX", text[8192];
+        close(mkstemp(from));
+        close(mkstemp(to));
+        snprintf(text, sizeof text,
+                 "%sread,1,8388608,0,2097152,80,1,1,GB/s\nread,1,16777216,0,2097152,80,1,1,GB/s\n"
+                 "read,1,67108864,0,2097152,20,1,1,GB/s\nread,2,4194304,0,2097152,160,1,1,GB/s\n%s",
+                 figures, cases[i].streams);
+        write_text(from, text);
+        ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text);
+        FILE *f = fopen(to, "w");
+        ck_assert_int_eq(clsa_measurement_machine(f, "figures", &set, &err), 0);
+        fclose(f);
+        ck_assert_msg(clsa_machine_read(to, NULL, 0, &m, &err) == 0, "%s", err.text);
+        ck_assert_double_eq(m.l3_cores, cases[i].cores);
+        clsa_machine_destroy(&m);
+        clsa_measurement_destroy(&set);
+        unlink(from);
+        unlink(to);
+    }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cpu");
@@ -508,6 +545,7 @@ static Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("figures");
     tcase_add_test(c, machines_come_from_figures);
+    tcase_add_test(c, sharers_of_a_cache_show_in_streams);
     suite_add_tcase(s, c);
     return s;
 }
