@@ -574,12 +574,14 @@ static void measure_caches(struct bench *b)
     }
 }
 
-/* One footprint in one page size: latency, rows of all sizes, prefetched or not, and streams. */
-static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
+/* One footprint in one page size: latency, rows of all sizes, prefetched or not, and streams, of one thread
+ * and, the first time, of all. */
+static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page, bool first)
 {
     static const uint64_t rows[] = {64, 128, 256, 512, 1024, 2048, 4096};
     /* Streams want a footprint beyond every cache, or the largest that there may be. */
     const bool large = bytes >= 256u << 20 || bytes * 8 > b->memory_bytes;
+    const bool all = large && first && b->threads > 1;
     struct area a;
     if (!area_open(b, bytes, page, &a))
         return;
@@ -587,17 +589,17 @@ static void measure_memory(struct bench *b, uint64_t bytes, uint64_t page)
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !b->status; i++)
         for (int fetch = 0; fetch < 2 && !b->status; fetch++) {
             measure_gather(b, &a, rows[i], 1, fetch);
-            if (b->threads > 1 && i % 2 == 0 && large && !b->status)
+            if (all && i % 2 == 0 && !b->status)
                 measure_gather(b, &a, rows[i], b->threads, fetch);
         }
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
         for (int dot = 0; dot < 2 && !b->status; dot++) {
             measure_read(b, &a, bytes, 1, dot);
-            if (b->threads > 1 && !b->status)
+            if (all && !b->status)
                 measure_read(b, &a, most, b->threads, dot);
         }
-        if (b->threads > 1 && !b->status && page == PAGE_HUGE)
+        if (all && !b->status && page == PAGE_HUGE)
             measure_loaded(b, &a);
     }
     area_close(&a);
@@ -607,22 +609,19 @@ static void measure_everything(struct bench *b)
 {
     static const uint64_t footprints[] = {4u << 20, 64u << 20, 512u << 20, UINT64_C(4) << 30};
     ask_system(b);
-    if (!b->status)
-        measure_core(b);
-    if (!b->status)
-        measure_caches(b);
-    for (size_t i = 0; i < sizeof footprints / sizeof *footprints && !b->status; i++)
-        for (int huge = 0; huge < 2 && !b->status && footprints[i] <= b->memory_bytes; huge++)
-            measure_memory(b, footprints[i], huge ? PAGE_HUGE : PAGE_SMALL);
-    /* A guest's processors may have shared a core just then, or its memory been busy. */
-    if (!b->status)
-        measure_core(b);
-    struct area a;
-    if (!b->status && STREAM_BYTES <= b->memory_bytes && area_open(b, STREAM_BYTES, PAGE_HUGE, &a)) {
-        measure_read(b, &a, STREAM_BYTES, 1, false);
-        measure_read(b, &a, STREAM_BYTES, 1, true);
-        area_close(&a);
+    /* Twice, the better stays: a guest's processors may have shared a core just then, or its caches and memory been
+     * busy. What all threads take of memory is measured once and enters as it was. */
+    for (int again = 0; again < 2; again++) {
+        if (!b->status)
+            measure_core(b);
+        if (!b->status)
+            measure_caches(b);
+        for (size_t i = 0; i < sizeof footprints / sizeof *footprints && !b->status; i++)
+            for (int huge = 0; huge < 2 && !b->status && footprints[i] <= b->memory_bytes; huge++)
+                measure_memory(b, footprints[i], huge ? PAGE_HUGE : PAGE_SMALL, !again);
     }
+    if (!b->status)
+        measure_core(b);
 }
 
 /* What a probe takes: how fast `threads` compute and stream right now. Threads of others on the same cores

@@ -5,7 +5,7 @@
  * for a while until these agree; the fastest sample and the median of all stand beside it. What all share and
  * others take for longer than a sample (memory's rate, room in the last cache) is measured at several moments and
  * enters the machine as it usually was.
- * Arithmetic, calls and one core's streams are measured at both ends. All of it takes under a minute. Nothing is written outside memory. */
+ * Everything else is measured twice, some ten seconds apart, and the better stays. All of it takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
 
