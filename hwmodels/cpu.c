@@ -165,7 +165,6 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double stream = call->dot && m->core_dot > 0 ? m->core_dot : m->core_stream;
     struct clsa_cpu_call cold_call = *call;
     cold_call.demand = true;
-    const double line = m->l2_line;
     double core = 0, cold = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];
@@ -173,8 +172,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             continue;
         const struct levels at = split(m, s, used);
         const double dram_rate = 1 / (1 / stream + m->core_page_break / m->tlb_page);
-        const double start = fmin(s->bytes, s->start_bytes * used);
-        double seconds = (s->bytes - s->cold_bytes - start) * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
+        const double first = fmin(s->bytes, s->cold_bytes * used);
+        double seconds = (s->bytes - first) * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
                          or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
             const double walk = s->known
@@ -184,11 +183,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             seconds = fmax(seconds, s->bytes / s->row_bytes *
                                         clsa_cpu_row(m, call, s->row_bytes, at.l2, at.l2 + at.l3, walk));
         }
-        if (s->cold_bytes > 0)
-            cold += s->cold_bytes / s->cold_row_bytes / used *
+        if (first > 0)
+            cold += first / s->cold_row_bytes / used *
                     clsa_cpu_row(m, &cold_call, s->cold_row_bytes, at.l2, at.l2 + at.l3, 0);
-        if (start > 0)
-            cold += start / line / used * clsa_cpu_row(m, &cold_call, line, at.l2, at.l2 + at.l3, 0);
         core += (seconds + s->again_bytes / l2_rate) / used;
         dram_bytes += at.dram * s->bytes;
         out->l1_bytes += s->bytes + s->again_bytes;

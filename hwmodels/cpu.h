@@ -23,10 +23,8 @@ struct clsa_cpu_stream {
     double again_bytes;  /* further reads of the same bytes, answered by the core's own L2 */
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
-    double cold_bytes;   /* of consecutive bytes, instead of streaming: those at the start of parts, which no prefetch foresaw;
-                          * they come like random rows of cold_row_bytes, before the arithmetic */
-    double cold_row_bytes;
-    double start_bytes;  /* of what each thread streams: its first, which also come like random lines */
+    double cold_bytes;   /* of what each thread streams: its first, which no prefetch foresaw. They come */
+    double cold_row_bytes; /* like random rows of so many bytes, before the arithmetic */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
     double age;          /* seconds since the last use: time for others to fill the last cache */
     /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or

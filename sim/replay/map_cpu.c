@@ -17,7 +17,7 @@ enum {
     ROW_SLICE = 64,
     SCORE_ROWS = 8,
     START_BYTES = 6144, /* [F] until a thread's stream of weights runs */
-    COLD_KEYS = 128, /* kernels/x86/attention.h: a block of keys, and the one that it asks for too late */
+    COLD_KEYS = 256, /* [F] the same for keys */
     DIRECT_LANES = 32, /* kernels/x86/attention_direct.c: heads are multiples of it, */
     DIRECT_GROUP = 12  /* and a K/V head has at most so many query heads */
 };
@@ -190,12 +190,13 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         s->distance = INFINITY;
         if (op->kind == CLSA_OP_TOPK && !s->write)
             s->again_bytes = s->bytes * (passes - 1);
-        if (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS && o->axis == CLSA_AXIS_N && !s->write)
-            s->start_bytes = START_BYTES;
+        if (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS && o->axis == CLSA_AXIS_N && !s->write) {
+            s->cold_row_bytes = machine->l2_line;
+            s->cold_bytes = START_BYTES;
+        }
         if (o->axis == CLSA_AXIS_KEYS && is_attention(op) && alone(step, op)) {
-            /* Each part begins with keys that nobody asked for ahead. */
             s->cold_row_bytes = run_bytes(op, o);
-            s->cold_bytes = fmin(s->bytes, ceil(out->parts) * COLD_KEYS * s->cold_row_bytes);
+            s->cold_bytes = COLD_KEYS * s->cold_row_bytes;
         }
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {
             s->row_bytes = run_bytes(op, o);
