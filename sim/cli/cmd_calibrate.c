@@ -170,7 +170,12 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
                                          clsa_table_implementation(f->request.tables[0]),
                                          &f->targets, &f->n_targets, err)))
         goto done;
-    f->request.machine = &f->targets[0].machine;
+    if (f->n_targets != 1 && f->n_targets != f->request.n_tables) {
+        status = clsa_fail(err, CLSA_EUSAGE, "calibrate: one --machine, or as many as --op");
+        goto done;
+    }
+    for (unsigned t = 0; t < f->request.n_tables; t++)
+        f->request.machines[t] = &f->targets[f->n_targets > 1 ? t : 0].machine;
     f->request.groups = clsa_arg(args, "rows", NULL);
     f->request.seed = f->seed;
     f->request.frontier = clsa_arg_given(args, "frontier");
@@ -226,7 +231,8 @@ const struct clsa_command clsa_command_calibrate = {
                "out is reported beside that of the rows fitted, and with --folds that of rows left out in\n"
                "turn. Constants are rows of the implementation whose source starts with 'fitted'. With\n"
                "--interval the widths are set so that a tenth of the fitted rows lies on either side; on\n"
-               "another machine than the one measured, the widening for its distance.\n\n"
+               "another machine than the one measured, the widening for its distance. With several machines,\n"
+               "each table was measured on the one in its place, and one implementation fits them all.\n\n"
                "clsa calibrate --machine h100-sxm --op gemm --measured "
                "hwmodels/measured/h100_gemm.csv -o mine.csv",
     .options = options,

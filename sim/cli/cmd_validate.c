@@ -172,7 +172,7 @@ const struct clsa_command clsa_command_validate = {
     .details =
         "OP is gemm, attention_decode, attention_prefill, dsa_layer_decode, dsa_layer_prefill,\n"
         "index_scores, index_scores_paged, topk, sparse_attention, own_kernels, own_steps,\n"
-        "own_step_ops or own_micro; the columns are those of hwmodels/measured/*.csv. Without\n"
+        "own_step_ops, own_micro or cpu_ops; the columns are those of hwmodels/measured/*.csv. Without\n"
         "--implementation the one that such tables were measured with is taken.\n\n"
         "clsa validate --machine h100-sxm --op own_steps --measured "
         "hwmodels/measured/h100_own_steps.csv",

@@ -125,7 +125,7 @@ static double mean_error(struct fit *fit, enum use use, int fold)
         if (!counts(fit, item, use, fold))
             continue;
         struct clsa_table_row row;
-        fit->status = clsa_table_predict_case(&item->c, fit->request->machine, fit->impl, &row,
+        fit->status = clsa_table_predict_case(&item->c, fit->request->machines[item->table], fit->impl, &row,
                                               fit->err);
         if (fit->status)
             break;
@@ -311,7 +311,7 @@ static size_t residuals(struct fit *fit, enum use use, struct residual *out)
         struct clsa_table_row row;
         if (item->use != use)
             continue;
-        fit->status = clsa_table_predict_case(&item->c, fit->request->machine, fit->impl, &row,
+        fit->status = clsa_table_predict_case(&item->c, fit->request->machines[item->table], fit->impl, &row,
                                               fit->err);
         if (fit->status)
             break;
@@ -465,7 +465,7 @@ static int fit_intervals(struct fit *fit, struct clsa_calibrate_result *out, cha
         op = fit->items[i].use == FIT ? fit->items[i].c.step.ops : NULL;
     double least, most;
     const bool alone = range_measured(fit, &least, &most);
-    const bool same = op && clsa_interval_distance(q->machine, fit->impl, op) < SAME_MACHINE;
+    const bool same = op && clsa_interval_distance(q->machines[0], fit->impl, op) < SAME_MACHINE;
     for (unsigned i = 0; i < q->n_intervals; i++) {
         if (strcmp(q->intervals[i], "step") == 0) {
             step = true;

@@ -32,7 +32,7 @@ struct clsa_calibrate_request {
     enum clsa_table tables[CLSA_CALIBRATE_TABLES];
     const struct clsa_csv *csvs[CLSA_CALIBRATE_TABLES];
     const char *groups; /* comma separated groups of rows to look at; NULL: all */
-    const struct clsa_machine *machine;
+    const struct clsa_machine *machines[CLSA_CALIBRATE_TABLES]; /* what each table was measured on */
     double fit_percent; /* part of the rows to fit on; 100: all */
     bool whole[CLSA_CALIBRATE_TABLES]; /* fit on all rows of a table that nobody is judged by */
     bool frontier; /* fit on what lies within CLSA_FRONTIER_SEQS and _KEYS, judge all beyond */

@@ -24,4 +24,4 @@ libclsa_replay_a_SOURCES += sim/replay/replay.c sim/replay/replay.h \
 # Sparse attention of DSA models: index scores, selection, latent rows.
 libclsa_replay_a_SOURCES += sim/replay/map_dsa.h sim/replay/map_index.c sim/replay/map_mla.c \
   sim/replay/map_topk.c
-libclsa_replay_a_SOURCES += sim/replay/validate_case.h sim/replay/validate_dsa.c
+libclsa_replay_a_SOURCES += sim/replay/validate_case.h sim/replay/validate_dsa.c sim/replay/validate_cpu.c

@@ -1,4 +1,4 @@
-/* What the makers of cases share (validate_rows.c, validate_dsa.c); private to sim/replay. */
+/* What the makers of cases share (validate_rows.c, validate_dsa.c, validate_cpu.c); private to sim/replay. */
 #ifndef CLSA_REPLAY_VALIDATE_CASE_H
 #define CLSA_REPLAY_VALIDATE_CASE_H
 
@@ -29,5 +29,14 @@ int clsa_case_dsa_layer_decode(const struct clsa_csv *csv, size_t row, struct cl
                                struct clsa_err *err);
 int clsa_case_dsa_layer_prefill(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                                 struct clsa_err *err);
+
+/* A decode step of a model that clsa_model_find knows, at `context` keys, as the request says once `adjust` has
+ * changed it. */
+int clsa_case_decode_step(const char *model, uint64_t batch, uint64_t context, uint64_t group,
+                          void (*adjust)(struct clsa_plan_request *request, const void *user),
+                          const void *user, struct clsa_table_case *c, struct clsa_err *err);
+/* cpu_ops, as clsa_table_case. */
+int clsa_case_cpu_op(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
+                     struct clsa_err *err);
 
 #endif

@@ -495,6 +495,18 @@ static int own_kernels_row(const struct clsa_csv *csv, size_t row, struct clsa_t
     return status;
 }
 
+struct own {
+    uint32_t top_k;
+    bool per_layer_kv;
+};
+
+static void as_own(struct clsa_plan_request *request, const void *user)
+{
+    const struct own *own = user;
+    request->top_k = own->top_k;
+    request->per_layer_kv = own->per_layer_kv;
+}
+
 /* CLSA-4B as the paper gives it (arXiv 2606.06467), from the models of this project. */
 static int own_step(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                     struct clsa_err *err)
@@ -513,33 +525,8 @@ static int own_step(const struct clsa_csv *csv, size_t row, struct clsa_table_ca
         return status;
     if (b > 65536 || group > CLSA_LAYERS_MAX)
         return clsa_fail(err, CLSA_ERANGE, "%s:%zu: out of range", csv->path, csv->lines[row]);
-    char *config = NULL, *weights = NULL;
-    struct clsa_geometry g;
-    struct clsa_case *one = clsa_calloc(1, sizeof *one);
-    c->memory = one;
-    if (!one)
-        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
-    one->past = clsa_calloc((size_t)b, sizeof *one->past);
-    if (!one->past)
-        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
-    status = clsa_model_find("clsa-4b", &config, &weights, err);
-    if (!status)
-        status = clsa_geometry_read(config, &g, err);
-    free(config);
-    free(weights);
-    if (status)
-        return status;
-    struct clsa_plan_request request;
-    clsa_plan_decode(&g, (uint32_t)b, s, (uint32_t)group, one->past, &request);
-    request.top_k = (uint32_t)k;
-    request.per_layer_kv = !shared;
-    status = clsa_plan_build(&g, &request, &one->planned, err);
-    if (status) {
-        memset(&one->planned, 0, sizeof one->planned);
-        return status;
-    }
-    c->step = one->planned;
-    return 0;
+    const struct own own = {(uint32_t)k, !shared};
+    return clsa_case_decode_step("clsa-4b", b, s, group, as_own, &own, c, err);
 }
 
 /* An op of a step by the name that the profile gives it. */
@@ -595,9 +582,12 @@ int clsa_table_case(enum clsa_table table, const struct clsa_csv *csv, size_t ro
         [CLSA_TABLE_OWN_KERNELS] = own_kernels_row,
         [CLSA_TABLE_OWN_STEPS] = own_step,
         [CLSA_TABLE_OWN_STEP_OPS] = own_step_op_row,
+        [CLSA_TABLE_CPU_OPS] = clsa_case_cpu_op,
     };
     struct clsa_table_case c = {.target = true, .variants = 1, .only = -1};
-    const char *time = clsa_csv_column(csv, "median") >= 0 ? "median" : "latency_us";
+    const char *time = clsa_csv_column(csv, "median") >= 0        ? "median"
+                       : clsa_csv_column(csv, "measured_us") >= 0 ? "measured_us"
+                                                                  : "latency_us";
     int column, status = clsa_csv_need(csv, time, &column, err);
     if (!status)
         status = clsa_csv_f64(csv, row, column, &c.measured_us, err);

@@ -66,7 +66,8 @@ int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_m
                             struct clsa_err *err)
 {
     const struct clsa_closed_request request = {
-        .step = &c->step, .machine = machine, .impl = impl, .variants = c->variants, .no_host = c->no_host};
+        .step = &c->step, .machine = machine, .impl = impl, .variants = c->variants, .no_host = c->no_host,
+        .threads = c->threads};
     struct clsa_prediction p;
     const int status = clsa_closed_predict(&request, &p, err);
     if (status)
@@ -95,10 +96,11 @@ int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_m
             roofline += clsa_roofline_seconds(&one, machine) * 1e6;
             calls++;
         }
-        out->predicted_us = us / fmax(1, calls);
-        out->lo_us = lo / fmax(1, calls);
-        out->hi_us = hi / fmax(1, calls);
-        out->roofline_us = roofline / fmax(1, calls);
+        const double of = c->all_calls ? 1 : fmax(1, calls);
+        out->predicted_us = us / of;
+        out->lo_us = lo / of;
+        out->hi_us = hi / of;
+        out->roofline_us = roofline / of;
     }
     clsa_prediction_destroy(&p);
     return 0;

@@ -28,7 +28,8 @@
     X(SPARSE_ATTENTION, "sparse_attention", "sglang-0.5.14")                                       \
     X(OWN_KERNELS, "own_kernels", "triton-own")                                                    \
     X(OWN_STEPS, "own_steps", "triton-own")                                                        \
-    X(OWN_STEP_OPS, "own_step_ops", "triton-own")
+    X(OWN_STEP_OPS, "own_step_ops", "triton-own")                                                  \
+    X(CPU_OPS, "cpu_ops", "native")
 
 enum clsa_table {
 #define X(id, name, impl) CLSA_TABLE_##id,
@@ -50,7 +51,9 @@ struct clsa_table_case {
     bool target;       /* false: the table's own notes say that the row measures something else
                         * (host-bound or host-overhead rows); predicted, but in no statistic */
     uint32_t variants; /* of the closed form's request */
-    int only;          /* kind << 8 | role of the ops that count (own_step_ops); -1: all */
+    int only;          /* kind << 8 | role of the ops that count; -1: all */
+    bool all_calls;    /* the measured time is that of all calls of these ops, not of one */
+    uint32_t threads;  /* CPU: of the closed form's request */
     bool no_host;      /* one kernel timed by itself: no host time */
     bool no_launch_gap;/* the measured time is of kernels alone, without the gaps between */
     char group[64];    /* its statistics go under: dtype, layer kind, kernel; "" for one group */
