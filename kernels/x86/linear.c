@@ -132,7 +132,7 @@ CLSA_INLINE void tile_stream(const struct tile *t, const ptrdiff_t ahead_bytes)
             const char *w = t->w[c] + l * sizeof(float);
 
             if (ahead_bytes > 0)
-                _mm_prefetch(w + ahead_bytes, _MM_HINT_T1);
+                _mm_prefetch(w + ahead_bytes, _MM_HINT_T0);
             acc[0][c] = vf_fma(vf_load(x + l), vf_load((const float *)(const void *)w), acc[0][c]);
         }
     }
