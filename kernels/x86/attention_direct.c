@@ -43,19 +43,45 @@ CLSA_INLINE void load_two(const char *row, size_t at, const enum clsa_kernel_dty
     }
 }
 
-CLSA_INLINE void prefetch_values(const char *row, size_t at, size_t n,
-                                 const enum clsa_kernel_dtype dtype)
-{
-    size_t byte = at * value_bytes(dtype), end = (at + n) * value_bytes(dtype);
+/* Lines of the next block's rows, asked for into L2 in the order of memory, a few at a time while this block is
+ * worked on. Where rows follow each other, and the heads in a row, it is whole rows: pieces of a head each, a row
+ * apart, come from memory at half the rate. Of rows at random places it is a head's pieces, so that the page walks
+ * of several rows wait together. */
+struct rows_ahead {
+    const char *const *row;
+    size_t rows, bytes, at; /* left; of a row; asked for of this row */
+    size_t lines;           /* at a time */
+};
 
-    for (; byte < end; byte += LINE)
-        _mm_prefetch(row + byte, _MM_HINT_T1);
+CLSA_INLINE void rows_begin(struct rows_ahead *f, const char *const *row, size_t rows, size_t bytes,
+                            size_t times)
+{
+    f->row = row;
+    f->rows = rows;
+    f->bytes = bytes;
+    f->at = 0;
+    f->lines = times ? (rows * ((bytes + LINE - 1) / LINE) + times - 1) / times : 0;
+}
+
+CLSA_INLINE void rows_fetch(struct rows_ahead *f)
+{
+    size_t lines = f->lines;
+
+    for (; lines > 0 && f->rows > 0; lines--) {
+        _mm_prefetch(*f->row + f->at, _MM_HINT_T1);
+        f->at += LINE;
+        if (f->at >= f->bytes) {
+            f->at = 0;
+            f->row++;
+            f->rows--;
+        }
+    }
 }
 
 /* value_tile on rows where they lie, values at .. at+vectors*VF_N-1 of each; acc in the order that
  * they load. `rows` and `vectors` (2 or 4) are compile-time constants. */
 CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *const *v, size_t keys,
-                             size_t at, const int rows, const int vectors, const char *const *next,
+                             size_t at, const int rows, const int vectors, struct rows_ahead *ahead,
                              const enum clsa_kernel_dtype dtype)
 {
     vf sum[DIRECT_VALUE_ROWS][4];
@@ -74,8 +100,8 @@ CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *cons
         CLSA_UNROLL
         for (c = 0; c < vectors; c += 2)
             load_two(v[t], at + (size_t)c * VF_N, dtype, &value[c], &value[c + 1]);
-        if (next != NULL)
-            prefetch_values(next[t], at, (size_t)vectors * VF_N, dtype);
+        if (ahead != NULL)
+            rows_fetch(ahead);
         CLSA_UNROLL
         for (r = 0; r < rows; r++) {
             vf weight = vf_set1(p[(size_t)r * BLOCK_KEYS + t]);
@@ -94,38 +120,38 @@ CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *cons
 }
 
 CLSA_INLINE void direct_values(float *const *acc, const float *p, const char *const *v, size_t keys,
-                               size_t dv, const int rows, const char *const *next,
+                               size_t dv, const int rows, struct rows_ahead *ahead,
                                const enum clsa_kernel_dtype dtype)
 {
     size_t at = 0;
 
     for (; at + 2 * PAIR <= dv; at += 2 * PAIR)
-        direct_tile(acc, p, v, keys, at, rows, 4, next, dtype);
+        direct_tile(acc, p, v, keys, at, rows, 4, ahead, dtype);
     if (at < dv)
-        direct_tile(acc, p, v, keys, at, rows, 2, next, dtype);
+        direct_tile(acc, p, v, keys, at, rows, 2, ahead, dtype);
 }
 
 CLSA_INLINE void direct_values_rows(float *const *acc, const float *p, const char *const *v,
-                                    size_t keys, size_t dv, size_t rows, const char *const *next,
+                                    size_t keys, size_t dv, size_t rows, struct rows_ahead *ahead,
                                     const enum clsa_kernel_dtype dtype)
 {
     switch (rows) {
     case 1:
-        direct_values(acc, p, v, keys, dv, 1, next, dtype);
+        direct_values(acc, p, v, keys, dv, 1, ahead, dtype);
         break;
 #if defined(__AVX512F__)
     case 3:
-        direct_values(acc, p, v, keys, dv, 3, next, dtype);
+        direct_values(acc, p, v, keys, dv, 3, ahead, dtype);
         break;
     case 4:
-        direct_values(acc, p, v, keys, dv, 4, next, dtype);
+        direct_values(acc, p, v, keys, dv, 4, ahead, dtype);
         break;
     case 5:
-        direct_values(acc, p, v, keys, dv, 5, next, dtype);
+        direct_values(acc, p, v, keys, dv, 5, ahead, dtype);
         break;
 #endif
     default:
-        direct_values(acc, p, v, keys, dv, 2, next, dtype);
+        direct_values(acc, p, v, keys, dv, 2, ahead, dtype);
         break;
     }
 }
@@ -226,9 +252,9 @@ static void list_rows(struct row_list *l, const struct key_run *run, size_t head
 
 /* One K/V head against one block; q[i], acc, max and sum are those of its `group` query heads. */
 CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *rows,
-                             const struct row_list *next, const float *const *q, float *const *acc,
-                             float *max, float *sum, size_t group,
-                             const enum clsa_kernel_dtype dtype)
+                             struct rows_ahead *ahead_k, struct rows_ahead *ahead_v,
+                             const float *const *q, float *const *acc, float *max, float *sum,
+                             size_t group, const enum clsa_kernel_dtype dtype)
 {
     _Alignas(64) float score[DIRECT_GROUP * BLOCK_KEYS];
     size_t g, i, t, strip;
@@ -240,8 +266,8 @@ CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *r
             direct_dots(dots, q + g, rows->k + t, a->d, strip, dtype);
             for (i = 0; i < strip; i++)
                 _mm_store_ps(score + (g + i) * BLOCK_KEYS + t, dots[i]);
-            for (i = 0; g == 0 && next->count > 0 && i < TILE_COLS; i++)
-                prefetch_values(next->k[t + i], 0, a->d, dtype);
+            if (g == 0)
+                rows_fetch(ahead_k);
         }
     }
     for (i = 0; i < group; i++)
@@ -250,8 +276,23 @@ CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *r
     for (g = 0; g < group; g += strip) {
         strip = least(DIRECT_VALUE_ROWS, group - g);
         direct_values_rows(acc + g, score + g * BLOCK_KEYS, rows->v, rows->count, a->dv, strip,
-                           g == 0 && next->count > 0 ? next->v : NULL, dtype);
+                           g == 0 && ahead_v->rows > 0 ? ahead_v : NULL, dtype);
     }
+}
+
+/* Bytes of a row of `n` values a head that lie together: of all heads where they follow each other. */
+CLSA_INLINE size_t together(const struct clsa_rows *rows, size_t n, size_t heads,
+                            const enum clsa_kernel_dtype dtype)
+{
+    size_t bytes = n * value_bytes(dtype);
+
+    return rows->head_stride_bytes == (ptrdiff_t)bytes ? heads * bytes : bytes;
+}
+
+/* Times that the values of a head's rows are stepped over for one strip of query heads. */
+CLSA_INLINE size_t value_steps(size_t keys, size_t dv)
+{
+    return keys * (dv / (2 * PAIR) + (dv % (2 * PAIR) > 0));
 }
 
 CLSA_INLINE void part_direct(const struct clsa_attn *a, const float *q, const struct key_run *run,
@@ -259,9 +300,15 @@ CLSA_INLINE void part_direct(const struct clsa_attn *a, const float *q, const st
 {
     _Alignas(64) float split[DIRECT_FLOATS];
     struct row_list now, next;
+    struct rows_ahead k = {NULL, 0, 0, 0, 0}, v = {NULL, 0, 0, 0, 0};
     const float *rows[DIRECT_GROUP];
     float *acc[DIRECT_GROUP];
     size_t group = a->q_heads / a->kv_heads, count = run->end, begin, head, h, i;
+    size_t k_bytes = together(&a->k, a->d, a->kv_heads, dtype);
+    size_t v_bytes = together(&a->v, a->dv, a->kv_heads, dtype);
+    int whole = run->index == NULL && k_bytes > a->d * value_bytes(dtype) &&
+                v_bytes > a->dv * value_bytes(dtype);
+    size_t passes = whole ? a->kv_heads : 1;
 
     for (h = 0; dtype == CLSA_KERNEL_BF16 && h < a->q_heads; h++)
         split_row(split + h * a->d, q + h * a->d, a->d);
@@ -272,13 +319,19 @@ CLSA_INLINE void part_direct(const struct clsa_attn *a, const float *q, const st
             size_t keys = least(BLOCK_KEYS, count - begin), ahead = begin + BLOCK_KEYS;
 
             list_rows(&now, run, head, begin, keys);
-            list_rows(&next, run, head, ahead,
-                      ahead < count ? least(BLOCK_KEYS, count - ahead) : 0);
+            if (head == 0 || !whole) {
+                list_rows(&next, run, head, ahead,
+                          ahead < count ? least(BLOCK_KEYS, count - ahead) : 0);
+                rows_begin(&k, next.k, next.count, whole ? k_bytes : a->d * value_bytes(dtype),
+                           passes * ((keys + TILE_COLS - 1) / TILE_COLS));
+                rows_begin(&v, next.v, next.count, whole ? v_bytes : a->dv * value_bytes(dtype),
+                           passes * value_steps(keys, a->dv));
+            }
             for (i = 0; i < group; i++) {
                 rows[i] = q + (head * group + i) * a->d;
                 acc[i] = out->acc + (head * group + i) * a->dv;
             }
-            direct_head(a, &now, &next, rows, acc, out->max + head * group, out->sum + head * group,
+            direct_head(a, &now, &k, &v, rows, acc, out->max + head * group, out->sum + head * group,
                         group, dtype);
         }
     }
