@@ -7,6 +7,11 @@
  * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB (hwmodels/measured/zen4x2_cpu_gathers.csv). */
 #define JOIN 2.5
 
+#define SMALL_PAGE 4096
+
+/* Footprints of so many last caches are in memory but for a few percent. */
+#define CACHES_FAR 4
+
 /* The loop of a plain gather: cycles of a row, and of a load or a prefetch of a line. */
 #define ROW_CYCLES 1.5
 #define LINE_CYCLES 0.4
@@ -41,13 +46,85 @@ static double table_lines(const struct clsa_machine *m, double pool_bytes, doubl
     return fmax(1, pool_bytes / page_bytes * 8 / m->l2_line);
 }
 
-/* Seconds until a line comes that was last read `distance` bytes ago. */
-static double line_seconds(const struct clsa_machine *m, double distance)
+/* Threads that share one L3. */
+static double sharers_of(const struct clsa_machine *m, double threads)
 {
+    return threads / (m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1);
+}
+
+/* Parts that L2 and any cache answer: what follows for latency and rates from the machine's figures. */
+static void place_by_parts(const struct clsa_machine *m, double in_l2, double in_cache, double clock,
+                           struct clsa_cpu_place *out)
+{
+    const double l2_rate = m->l2_core_bandwidth * clock;
+    const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
+    const double in_l3 = in_cache - in_l2, in_dram = 1 - in_cache;
+    const double dot = m->core_dot > 0 ? m->core_dot : m->core_stream;
+    const double near = in_l2 / l2_rate + in_l3 / l3_rate, page = m->core_page_break / m->tlb_page;
+    *out = (struct clsa_cpu_place){
+        .in_l2 = in_l2,
+        .in_cache = in_cache,
+        .dram = in_dram,
+        .latency = in_l2 * m->l2_latency / m->core_clock + in_l3 * m->l3_latency / m->core_clock +
+                   in_dram * m->dram_latency,
+        .read = near + in_dram * (1 / m->core_stream + page) / m->dram_share,
+        .dot = near + in_dram * (1 / dot + page) / m->dram_share};
+}
+
+/* Seconds a byte of each of `threads` threads: from the curve of one thread and that of all where it was measured,
+ * in between by their number. */
+static double curve_seconds(const struct clsa_machine *m, const struct clsa_curve *one,
+                            const struct clsa_curve *all, const struct clsa_cpu_place *at, double row_bytes)
+{
+    const double alone = 1 / clsa_curve_at(one, at->since, row_bytes, at->foreign);
+    if (at->threads <= 1 || m->core_count <= 1 || !all->n || at->since < all->bytes[0])
+        return alone;
+    const double together = 1 / clsa_curve_at(all, at->since, row_bytes, at->foreign);
+    return alone + (together - alone) * (at->threads - 1) / (m->core_count - 1);
+}
+
+/* What lies idle in a cache that others use as well loses as much as if so many bytes more had gone by. */
+static void place_by_curves(const struct clsa_machine *m, double distance, double age, double threads,
+                            struct clsa_cpu_place *out)
+{
+    const struct clsa_curve *dot = m->curve_dot.n ? &m->curve_dot : &m->curve_stream;
+    const struct clsa_curve *dot_all = m->curve_dot.n ? &m->curve_dot_all : &m->curve_stream_all;
+    const double foreign = distance <= m->l2_size ? 0 : m->l3_foreign / sharers_of(m, threads);
+    const double far = 1 / clsa_curve_at(&m->curve_stream, INFINITY, 0, 0);
+    const double near = 1 / clsa_curve_at(&m->curve_stream, 4 * m->l2_size, 0, 0);
+    const double slower = 1 / m->dram_share - 1; /* of what comes from memory */
+    const double l3 = m->l3_latency / m->core_clock;
     const double in_l2 = clsa_cpu_kept(distance, m->l2_size, CLSA_CPU_EDGE_L2);
-    const double in_l3 = fmax(in_l2, clsa_cpu_kept_l3(m, distance));
-    return in_l2 * m->l2_latency / m->core_clock + (in_l3 - in_l2) * m->l3_latency / m->core_clock +
-           (1 - in_l3) * m->dram_latency;
+    out->threads = threads;
+    out->foreign = foreign;
+    out->since = foreign > 0 ? distance + foreign * age : distance;
+    out->in_l2 = in_l2;
+    out->read = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, out, 0);
+    out->dot = curve_seconds(m, dot, dot_all, out, 0);
+    out->dram = far > near ? fmin(1 - in_l2, fmax(0, (out->read - near) / (far - near))) : 1 - in_l2;
+    out->latency = m->curve_latency.n
+                       ? fmin(m->dram_latency, clsa_curve_at(&m->curve_latency, out->since, 0, foreign))
+                       : in_l2 * m->l2_latency / m->core_clock + (1 - in_l2 - out->dram) * l3 +
+                             out->dram * m->dram_latency;
+    out->read += out->dram * fmax(0, out->read - near) * slower;
+    out->dot += out->dram * fmax(0, out->dot - near) * slower;
+    out->in_cache = fmax(in_l2, 1 - fmax(0, out->latency - l3) / fmax(1e-12, m->dram_latency - l3));
+}
+
+void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_bytes, double age_seconds,
+                         double threads, struct clsa_cpu_place *out)
+{
+    const struct clsa_machine *m = machine;
+    if (m->curve_stream.n) {
+        place_by_curves(m, distance_bytes / threads, age_seconds, threads, out);
+        return;
+    }
+    /* Every thread works on its share, so a core's L2 sees its part of the distance; an L3 is shared by
+     * its cores, and threads spread over as many L3s as they need. */
+    const double in_l2 = clsa_cpu_kept(distance_bytes / threads, m->l2_size, CLSA_CPU_EDGE_L2);
+    const double l3 = distance_bytes / threads * sharers_of(m, threads);
+    place_by_parts(m, in_l2, fmax(in_l2, clsa_cpu_left(m, age_seconds) * clsa_cpu_kept_l3(m, l3)),
+                   threads > 1 ? m->core_clock : m->core_clock_one, out);
 }
 
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes)
@@ -59,28 +136,85 @@ double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, doub
     if (missed <= 0)
         return 0;
     const double beyond = fmax(0, 1 - m->tlb_entries * m->tlb_page / pool_bytes);
+    double seconds = missed * m->tlb_walk * m->tlb_nested;
     /* A line of entries is read again after a row from everywhere else that it could have served, each
      * with its lines of entries: the row's own and, under a hypervisor, the host's. */
     const double tables = (beyond > 0) + (m->tlb_host_page > 0);
     const double each = row_bytes + tables * m->l2_line;
-    double seconds = missed * m->tlb_walk * m->tlb_nested;
-    if (beyond > 0)
-        seconds += beyond * line_seconds(m, table_lines(m, pool_bytes, m->tlb_page) * each);
-    if (m->tlb_host_page > 0)
-        seconds += missed * line_seconds(m, table_lines(m, pool_bytes, m->tlb_host_page) * each);
+    struct clsa_cpu_place at;
+    if (beyond > 0) {
+        clsa_cpu_place_find(m, table_lines(m, pool_bytes, m->tlb_page) * each, 0, 1, &at);
+        seconds += beyond * at.latency;
+    }
+    if (m->tlb_host_page > 0) {
+        clsa_cpu_place_find(m, table_lines(m, pool_bytes, m->tlb_host_page) * each, 0, 1, &at);
+        seconds += missed * at.latency;
+    }
     return seconds;
 }
 
+/* What walks cost beyond those in the measured rates: rows one after another find the tables' lines in some cache,
+ * but entries that were last used when the data was lie where the data does. */
+static double walk_again(const struct clsa_machine *m, double pool_bytes, double row_bytes,
+                         double row_seconds, const struct clsa_cpu_place *at)
+{
+    const bool hosted = m->tlb_host_page > 0 && m->tlb_host_page < m->tlb_page;
+    const double page = hosted ? m->tlb_host_page : m->tlb_page;
+    const double missed = fmax(0, 1 - m->tlb_entries * page / pool_bytes);
+    const double lines = table_lines(m, pool_bytes, page);
+    struct clsa_cpu_place near;
+    if (missed <= 0)
+        return 0;
+    place_by_curves(m, lines * (row_bytes + m->l2_line), lines * row_seconds, 1, &near);
+    return missed * fmax(0, at->latency - near.latency);
+}
+
+/* Page walks of a row that wait at once are bounded by the walkers, as far as the lines under way keep them
+ * busy, and by the loads that wait with them. */
+static double walks_at_once(const struct clsa_machine *m, double at_once, double lines)
+{
+    return fmax(1, fmin(m->tlb_walkers * at_once / m->core_inflight, m->core_loads / lines));
+}
+
+/* A row where gathers were measured: walks, and lines that come together, are in their rates. 0 where not. */
+static double row_by_curves(const struct clsa_machine *m, bool demand, double row_bytes, double pool_bytes,
+                            const struct clsa_cpu_place *at)
+{
+    const bool small = m->tlb_page <= SMALL_PAGE;
+    const struct clsa_curve *one = demand ? small ? &m->curve_gather_small : &m->curve_gather
+                                   : small ? &m->curve_fetch_small
+                                           : &m->curve_fetch;
+    const struct clsa_curve *all = demand ? small ? &m->curve_gather_small_all : &m->curve_gather_all
+                                   : small ? &m->curve_fetch_small_all
+                                           : &m->curve_fetch_all;
+    if (!one->n || at->since <= 0)
+        return 0;
+    /* Rows that come from memory need not come from all of it: the tables of their pool are what is walked. */
+    struct clsa_cpu_place there = *at;
+    const double far = fmax(pool_bytes, CACHES_FAR * m->l3_size);
+    if (at->since > far) {
+        there.since = far;
+        there.foreign = 0;
+    }
+    return row_bytes * curve_seconds(m, one, all, &there, row_bytes) *
+           (1 + at->dram * (1 / m->dram_share - 1));
+}
+
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
-                    double row_bytes, double in_l2, double in_cache, double walk_seconds)
+                    double row_bytes, const struct clsa_cpu_place *at, double pool_bytes,
+                    double walk_seconds)
 {
     const struct clsa_machine *m = machine;
+    const double measured = row_by_curves(m, call->demand, row_bytes, pool_bytes, at);
+    if (measured > 0)
+        return measured / or_one(call->memory_efficiency) + call->row_cycles / m->core_clock +
+               walk_again(m, pool_bytes, row_bytes, measured, at) / fmax(1, m->tlb_walkers);
     const double clock = m->core_clock, line = m->l2_line, lines = ceil(row_bytes / line);
     const double most = call->demand && m->core_demand > 0 ? m->core_demand : m->core_inflight;
     const double at_once = call->inflight_lines > 0 ? fmin(most, call->inflight_lines) : most;
-    const double in_l3 = in_cache - in_l2, in_dram = 1 - in_cache;
+    const double in_l2 = at->in_l2, in_l3 = at->in_cache - in_l2, in_dram = 1 - at->in_cache;
     const double l2 = m->l2_latency / clock, l3 = m->l3_latency / clock;
-    const double first = (in_l2 * l2 + in_l3 * l3 + in_dram * m->dram_latency) / at_once;
+    const double first = at->latency / at_once;
     /* A line behind the first follows at its level's rate, but no later than a first line would. */
     const double l2_next = fmin(l2 / at_once, line / (m->l2_core_bandwidth * clock));
     const double l3_next = fmin(l3 / at_once, line / (m->l3_core_bandwidth * clock));
@@ -88,33 +222,8 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
         fmin(m->dram_latency / at_once, m->core_rows > 0 ? line / m->core_rows : INFINITY);
     const double next = in_l2 * l2_next + in_l3 * l3_next + in_dram * dram_next;
     const double data = first + (lines - 1) * next;
-    /* Rows that wait for a walk at once are bounded by the walkers, as far as the lines under way keep them
-     * busy, and by the loads that wait with them. */
-    const double walk = walk_seconds / fmax(1, fmin(m->tlb_walkers * at_once / m->core_inflight,
-                                                    m->core_loads / lines));
+    const double walk = walk_seconds / walks_at_once(m, at_once, lines);
     return pow(pow(data, JOIN) + pow(walk, JOIN), 1 / JOIN) + call->row_cycles / clock;
-}
-
-struct levels {
-    double l2, l3, dram; /* parts answered there */
-};
-
-static double l3s_of(const struct clsa_machine *m, double threads)
-{
-    return m->l3_cores > 0 ? ceil(threads / m->l3_cores) : 1;
-}
-
-/* Every thread works on its share, so a core's L2 sees its part of the distance; an L3 is shared by
- * its cores, and threads spread over as many L3s as they need. */
-static struct levels split(const struct clsa_machine *m, const struct clsa_cpu_stream *s,
-                           double threads)
-{
-    if (s->known)
-        return (struct levels){s->in_l2, s->in_cache - s->in_l2, 1 - s->in_cache};
-    const double l3s = l3s_of(m, threads);
-    const double in_l2 = clsa_cpu_kept(s->distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
-    const double in_l3 = fmax(in_l2, clsa_cpu_left(m, s->age) * clsa_cpu_kept_l3(m, s->distance / l3s));
-    return (struct levels){in_l2, in_l3 - in_l2, 1 - in_l3};
 }
 
 /* Forking and joining `threads`: rounds of waking and waiting, so it grows with the logarithm. */
@@ -150,7 +259,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double each = m->vector_fp32 / m->core_count;
     const double alone = m->vector_one > 0 ? m->vector_one : each * m->core_clock_one / m->core_clock;
     const double busy_part = m->core_count > 1 ? (used - 1) / (m->core_count - 1) : 0;
-    const double rate = used / m->core_count * (alone + (each - alone) * busy_part) / each;
+    const double rate = used / m->core_count * (alone + (each - alone) * busy_part) / each * m->core_share;
     memset(out, 0, sizeof *out);
 
     double arithmetic = call->vector_flops /
@@ -159,35 +268,45 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         const double peak = m->matrix_bf16 > 0 ? m->matrix_bf16 : m->vector_fp32;
         arithmetic += call->matrix_flops / (peak * rate * or_one(call->matrix_efficiency));
     }
-    arithmetic += call->cycles / (used * clock);
-    const double l2_rate = m->l2_core_bandwidth * clock;
-    const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
-    const double stream = call->dot && m->core_dot > 0 ? m->core_dot : m->core_stream;
+    arithmetic += call->cycles / (used * clock * m->core_share);
     struct clsa_cpu_call cold_call = *call;
     cold_call.demand = true;
-    double core = 0, cold = 0, dram_bytes = 0; /* seconds of each core; bytes of the machine's memory */
+    cold_call.memory_efficiency = 1;
+    /* Seconds of each core; of the machine's memory, unless curves say what each thread gets of it. */
+    double core = 0, cold = 0, dram = 0;
     for (unsigned i = 0; i < call->n_streams; i++) {
         const struct clsa_cpu_stream *s = &call->streams[i];
         if (s->bytes <= 0)
             continue;
-        const struct levels at = split(m, s, used);
-        const double dram_rate = 1 / (1 / stream + m->core_page_break / m->tlb_page);
-        const double first = fmin(s->bytes, s->cold_bytes * used);
-        double seconds = (s->bytes - first) * (at.l2 / l2_rate + at.l3 / l3_rate + at.dram / dram_rate) /
-                         or_one(call->memory_efficiency);
+        struct clsa_cpu_place at;
+        if (s->known)
+            place_by_parts(m, s->in_l2, s->in_cache, clock, &at);
+        else
+            clsa_cpu_place_find(m, s->distance, s->age, used, &at);
+        const double first = fmin(s->bytes, s->cold_bytes * (s->cold_units ? ceil(call->parts) : used));
+        double walk = 0;
+        double seconds =
+            (s->bytes - first) * (call->dot ? at.dot : at.read) / or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
-            const double walk = s->known
-                                    ? s->walks * m->tlb_walk * m->tlb_nested
-                                    : (1 - at.l2 - at.l3) *
-                                          clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);
-            seconds = fmax(seconds, s->bytes / s->row_bytes *
-                                        clsa_cpu_row(m, call, s->row_bytes, at.l2, at.l2 + at.l3, walk));
+            walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
+                            : (1 - at.in_cache) * clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);
+            seconds = fmax(seconds, (s->bytes - first) / s->row_bytes *
+                                        clsa_cpu_row(m, call, s->row_bytes, &at, s->pool_bytes, walk));
         }
         if (first > 0)
             cold += first / s->cold_row_bytes / used *
-                    clsa_cpu_row(m, &cold_call, s->cold_row_bytes, at.l2, at.l2 + at.l3, 0);
-        core += (seconds + s->again_bytes / l2_rate) / used;
-        dram_bytes += at.dram * s->bytes;
+                    clsa_cpu_row(m, &cold_call, s->cold_row_bytes, &at, s->pool_bytes, walk);
+        if (s->handed && used < asked) {
+            /* What other cores wrote comes over as if from memory. */
+            struct clsa_cpu_place far;
+            clsa_cpu_place_find(m, INFINITY, 0, used, &far);
+            seconds += s->bytes * (1 - used / asked) * fmax(0, far.read - at.read);
+        }
+        core += (seconds + s->again_bytes / (m->l2_core_bandwidth * clock)) / used;
+        if (!m->curve_stream.n || s->known)
+            dram += at.dram * s->bytes /
+                    (m->dram_bandwidth * m->dram_share *
+                     fmin(m->dram_stream, s->row_bytes > 0 ? m->dram_random : 1));
         out->l1_bytes += s->bytes + s->again_bytes;
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram * s->bytes;
@@ -196,13 +315,35 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double mine = fmax(arithmetic, core) + (1 - overlap) * fmin(arithmetic, core) + cold;
     /* The machine-wide limit meets all threads together, however uneven their shares, and while one
      * waits for it others work. */
-    const double shared = dram_bytes / (m->dram_bandwidth * m->dram_stream) / uneven;
+    const double shared = dram / uneven;
     const double memory = fmax(core, shared), busy = fmax(mine, shared);
     out->arithmetic_seconds = arithmetic * uneven;
     out->memory_seconds = memory * uneven;
     out->memory_bound = memory > arithmetic;
     out->seconds = busy * uneven + m->call_cost + call->fixed_cycles / clock +
                    call->tail_cycles / clock + (parts > 1 ? fork_seconds(m, asked) : 0);
+}
+
+void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
+                     double *core, double *dram)
+{
+    struct clsa_machine m = *machine; /* borrows the strings */
+    const double n = fmin(threads ? threads : m.core_count, m.core_count);
+    struct clsa_cpu_place at;
+    m.dram_share = 1;
+    clsa_cpu_place_find(&m, probe->stream_bytes * n, 0, n, &at);
+    *core = probe->flops / (n > 1 || m.vector_one <= 0 ? m.vector_fp32 / m.core_count * n : m.vector_one);
+    *dram = probe->stream / (m.curve_stream.n ? n / at.read
+                                              : fmin(n / at.read, m.dram_bandwidth * m.dram_stream));
+}
+
+int clsa_cpu_as_found(struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe)
+{
+    static const char source[] = "found beside the run, against the file";
+    double core, dram;
+    clsa_cpu_shares(machine, threads, probe, &core, &dram);
+    const int status = clsa_machine_found(machine, CLSA_MACHINE_core_share, core, source);
+    return status ? status : clsa_machine_found(machine, CLSA_MACHINE_dram_share, dram, source);
 }
 
 double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_bytes, double row_bytes,
@@ -212,22 +353,28 @@ double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_byte
     const double lines = ceil(row_bytes / m.l2_line);
     const struct clsa_cpu_call call = {
         .parts = 1, .demand = demand, .row_cycles = ROW_CYCLES + lines * (demand ? 1 : 2) * LINE_CYCLES};
+    const double most = m.dram_bandwidth * fmin(m.dram_stream, m.dram_random) / threads;
+    struct clsa_cpu_place at = {.since = footprint_bytes, .threads = threads};
     m.tlb_page = page_bytes;
+    const double measured = row_by_curves(&m, demand, row_bytes, footprint_bytes, &at);
+    if (measured > 0)
+        return row_bytes / measured * threads;
     const double walk = clsa_cpu_walk(&m, footprint_bytes, row_bytes);
     /* Beyond L2 a line that is there has pushed another out to the L3, which costs as much as fetching. */
     const double in_l2 = footprint_bytes <= m.l2_size;
-    double rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, 0, 0, walk);
-    double found = footprint_bytes < m.l3_size ? 1 : in_l2;
-    const double sharers = threads / l3s_of(&m, threads);
+    double found = footprint_bytes < m.l3_size ? 1 : in_l2, rate;
     /* Between two visits of a row its footprint's misses and what others fetch push lines out at random;
      * what is found speeds up what is fetched, so go round until both agree. */
+    place_by_parts(&m, 0, 0, m.core_clock, &at);
+    rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, &at, footprint_bytes, walk);
     for (int i = 0; i < 40; i++) {
-        const double seconds = footprint_bytes / (rate * sharers);
+        const double seconds = footprint_bytes / (rate * sharers_of(&m, threads));
         const double others = m.l3_foreign * seconds, missed = footprint_bytes * (1 - found);
         found = 0.5 * found + 0.5 * fmax(in_l2, m.l3_size > 0 ? exp(-(missed + others) / m.l3_size) : 0);
-        rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, in_l2, found, walk);
+        place_by_parts(&m, in_l2, found, m.core_clock, &at);
+        rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, &at, footprint_bytes, walk);
         if (found < 1)
-            rate = fmin(rate, m.dram_bandwidth * m.dram_stream / threads / (1 - found));
+            rate = fmin(rate, most / (1 - found));
     }
     return rate * threads;
 }

@@ -23,8 +23,10 @@ struct clsa_cpu_stream {
     double again_bytes;  /* further reads of the same bytes, answered by the core's own L2 */
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
-    double cold_bytes;   /* of what each thread streams: its first, which no prefetch foresaw. They come */
-    double cold_row_bytes; /* like random rows of so many bytes, before the arithmetic */
+    double cold_bytes;   /* of what each thread, or each unit of work, reads: its first, which no prefetch */
+    bool cold_units;     /* foresaw. They come like random rows of so many bytes, before the arithmetic */
+    double cold_row_bytes;
+    bool handed;         /* written by all threads just before: who reads it alone has only his part near */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
     double age;          /* seconds since the last use: time for others to fill the last cache */
     /* What a simulation found, instead of pool and distance: parts of `bytes` that L1 and L2, or
@@ -80,17 +82,47 @@ double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_byte
  * second into it, which replace lines at random. 1 without others. */
 double clsa_cpu_left(const struct clsa_machine *machine, double seconds);
 
+/* Where data is found that was last used some time ago, and what that means. */
+struct clsa_cpu_place {
+    double in_l2, in_cache; /* parts of single loads that L2, and that any cache answers */
+    double dram;            /* part of a stream that comes from memory */
+    double latency;         /* seconds of a dependent load, page walks aside */
+    double since, foreign, threads; /* by curves: bytes since, of one thread and of others; 0 otherwise */
+    double read, dot;       /* seconds a byte of one thread that streams it, and that multiplies it meanwhile */
+};
+
+/* Finds it from the distinct bytes that `threads` together touched since, its own too, and the seconds: by the
+ * machine's curves where it has them, else from its sizes, rates and latencies. */
+void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_bytes, double age_seconds,
+                         double threads, struct clsa_cpu_place *out);
+
 /* Seconds of page walks that a row at a random place of a pool costs on average. A page beyond the TLB's
  * reach costs tlb.walk (times tlb.nested) and the read of its entry in the last table, which lies where
  * the rows and entries read since its line's last use leave it; under a hypervisor that holds memory in
  * smaller pages the host's table is read as well, and its pages bound the TLB's reach. */
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes);
 
-/* Seconds of one core on one row of `row_bytes` at a random place of a pool, whose lines L2 and the last
- * cache answer for the parts in_l2 and in_cache (in_cache >= in_l2). Of `call` the members about random
- * rows count. */
+/* Seconds of one core on one row of `row_bytes` at a random place of a pool: as measured where the machine has
+ * curves of that, else with walks of walk_seconds. Of `call` the members about
+ * random rows count. */
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
-                    double row_bytes, double in_l2, double in_cache, double walk_seconds);
+                    double row_bytes, const struct clsa_cpu_place *at, double pool_bytes,
+                    double walk_seconds);
+
+/* What a short look at the host found. Each thread streams from so much, beyond its share of most caches. */
+#define CLSA_PROBE_BYTES (128.0 * 1048576)
+struct clsa_probe {
+    double flops;       /* a second, of all threads that looked */
+    double stream;      /* bytes a second, of all, each beyond its share of any cache */
+    double stream_bytes; /* that each went through */
+};
+
+/* The parts of a machine's arithmetic and of its memory's rate that `threads` found. */
+void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
+                     double *core, double *dram);
+/* Sets core.share and dram.share of a machine so that it computes and streams as `threads` found. The machine's own
+ * figures stay. Returns 0 or CLSA_ENOMEM. */
+int clsa_cpu_as_found(struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe);
 
 /* Bytes a second that `threads` gather in rows at random places of `footprint_bytes`, over and over, from
  * pages of `page_bytes`: each row is found in a cache for the part of the footprint that the cache holds

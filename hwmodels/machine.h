@@ -9,6 +9,7 @@
 #ifndef CLSA_HWMODELS_MACHINE_H
 #define CLSA_HWMODELS_MACHINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "sim/base/status.h"
@@ -58,6 +59,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "cache lines of one core that may be outstanding beyond L1 (line-fill buffers)")             \
     X(core_demand, "core.demand", COUNT, CLSA_MAY_CPU, 0, 0, 4096,                                 \
       "lines that plain loads keep outstanding (reorder window); 0: as core.inflight")             \
+    X(core_share, "core.share", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                                  \
+      "part of its arithmetic that a core has now (others on the same core take the rest)")        \
     X(core_loads, "core.loads", COUNT, CLSA_MAY_CPU, 32, 1, 4096,                                  \
       "lines that may wait behind page walks at once")                                             \
     X(core_stream, "core.stream", BYTES_PER_S, CLSA_NEED_CPU, 0, 1e6, 1e13,                        \
@@ -112,6 +115,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(dram_bandwidth, "dram.bandwidth", BYTES_PER_S, CLSA_NEED_BOTH, 0, 1e6, 1e16, "pin peak")     \
     X(dram_stream, "dram.stream", COUNT, CLSA_MAY_BOTH, 0.92, 0.05, 1,                             \
       "part of the peak that long streaming reads reach")                                          \
+    X(dram_share, "dram.share", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                                  \
+      "part of the memory's rate that others leave now")                                           \
+    X(dram_random, "dram.random", COUNT, CLSA_MAY_CPU, 1, 0.01, 1,                                 \
+      "part of the peak that rows at random places reach, all cores together")                     \
     X(dram_mixed, "dram.mixed", COUNT, CLSA_MAY_BOTH, 0.75, 0.05, 1,                               \
       "part of the peak that equal reads and writes reach together")                               \
     X(dram_latency, "dram.latency", SECONDS, CLSA_NEED_BOTH, 0, 1e-9, 1e-4,                        \
@@ -167,17 +174,65 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(nvlink_latency, "nvlink.latency", SECONDS, CLSA_MAY_GPU, 0, 0, 1e-2,                         \
       "one all-reduce of a few bytes, without its launch")
 
+/* What was measured of a CPU against the footprint that a thread goes through over and over, in huge pages unless
+ * said: where a machine has these, they stand in place of what follows from sizes, rates and latencies, until
+ * a later row (of a file based on it, or --set) changes one of those. A row's value is a list of points
+ * "256KiB:174.4 4MiB:98.3 ..." in ascending order; of rows at random places "4MiB/64:48.2 4MiB/128:61 ...", the
+ * footprint and the bytes of a row, every footprint with the same rows.
+ * X(field, "name", dimension, "what it is") */
+#define CLSA_MACHINE_CURVES(X)                                                                     \
+    X(curve_stream, "curve.stream", BYTES_PER_S, "streaming reads of one thread")                  \
+    X(curve_stream_all, "curve.stream_all", BYTES_PER_S,                                           \
+      "streaming reads of each thread, all of them at once")                                       \
+    X(curve_dot, "curve.dot", BYTES_PER_S,                                                         \
+      "the same while every bf16 value is multiplied with a float32 and added, one thread")        \
+    X(curve_dot_all, "curve.dot_all", BYTES_PER_S, "the same of each thread, all of them at once") \
+    X(curve_latency, "curve.latency", SECONDS, "dependent loads at random places")                 \
+    X(curve_gather, "curve.gather", BYTES_PER_S, "rows at random places, one thread")              \
+    X(curve_gather_all, "curve.gather_all", BYTES_PER_S, "the same of each thread, all at once")   \
+    X(curve_fetch, "curve.fetch", BYTES_PER_S, "rows at random places, prefetched, one thread")    \
+    X(curve_fetch_all, "curve.fetch_all", BYTES_PER_S, "the same of each thread, all at once")     \
+    X(curve_gather_small, "curve.gather_small", BYTES_PER_S, "curve.gather in the smallest pages") \
+    X(curve_gather_small_all, "curve.gather_small_all", BYTES_PER_S,                               \
+      "the same of each thread, all at once")                                                      \
+    X(curve_fetch_small, "curve.fetch_small", BYTES_PER_S, "curve.fetch in the smallest pages")    \
+    X(curve_fetch_small_all, "curve.fetch_small_all", BYTES_PER_S,                                 \
+      "the same of each thread, all at once")
+
+/* Parameters that are one number each, then the curves. */
 enum clsa_machine_parameter {
 #define X(field, name, dim, need, def, lo, hi, doc) CLSA_MACHINE_##field,
     CLSA_MACHINE_TABLE(X)
 #undef X
+        CLSA_MACHINE_NUMBERS,
+    CLSA_MACHINE_BEFORE_CURVES = CLSA_MACHINE_NUMBERS - 1,
+#define X(field, name, dim, doc) CLSA_MACHINE_##field,
+    CLSA_MACHINE_CURVES(X)
+#undef X
         CLSA_MACHINE_PARAMETERS
 };
+
+#define CLSA_CURVE_POINTS 32
+
+struct clsa_curve {
+    unsigned n; /* 0: not measured */
+    bool latency; /* values are seconds of a line, not rates */
+    double bytes[CLSA_CURVE_POINTS], row[CLSA_CURVE_POINTS]; /* row: 0 of all, or of none */
+    double value[CLSA_CURVE_POINTS];                         /* base units */
+};
+
+/* The value at a footprint and, where the curve has rows, of rows of so many bytes: between points by logarithms,
+ * beyond either end the end. The curve has points.
+ *
+ * `foreign` above 0: others bring so many bytes a second into the same cache, and `bytes` are those since data was
+ * last used, theirs counted. At a point of the curve these are its footprint and what came in while it was gone
+ * through once, at the point's own rate or, of latencies, a line after the other. */
+double clsa_curve_at(const struct clsa_curve *curve, double bytes, double row_bytes, double foreign);
 
 /* Where a value came from; one a parameter that was set. Strings are owned by the machine. */
 struct clsa_machine_row {
     enum clsa_machine_parameter parameter;
-    double value;       /* base units */
+    double value;       /* base units; 0 of a curve */
     const char *text;   /* as written */
     const char *unit;   /* as written */
     const char *source; /* as written; "--set" for overrides */
@@ -191,6 +246,9 @@ struct clsa_machine {
     enum clsa_machine_kind kind;
 #define X(field, name, dim, need, def, lo, hi, doc) double field;
     CLSA_MACHINE_TABLE(X)
+#undef X
+#define X(field, name, dim, doc) struct clsa_curve field;
+    CLSA_MACHINE_CURVES(X)
 #undef X
     struct clsa_machine_row *rows; /* in table order: what was set, not what defaulted */
     size_t n_rows;
@@ -215,11 +273,15 @@ enum clsa_dimension clsa_machine_parameter_dimension(enum clsa_machine_parameter
 unsigned clsa_machine_parameter_need(enum clsa_machine_parameter p);
 /* Index by name, or -1. */
 int clsa_machine_parameter_find(const char *name);
-/* The value held for a parameter, set or defaulted, in base units. */
+/* The number held for a parameter, set or defaulted, in base units; p below CLSA_MACHINE_NUMBERS. */
 double clsa_machine_value(const struct clsa_machine *machine, enum clsa_machine_parameter p);
-/* Sets every parameter to the value that a file without it gives (0 for those that a file must have). */
+/* Sets every number to the value that a file without it gives (0 for those that a file must have). */
 void clsa_machine_defaults(struct clsa_machine *machine);
-/* Sets one value in base units without source, for tests and fitting; no range check. */
+/* Sets one number in base units as found out just now, with `source`, a string that outlives the machine.
+ * Returns 0 or CLSA_ENOMEM (the number is set all the same). */
+int clsa_machine_found(struct clsa_machine *machine, enum clsa_machine_parameter p, double value,
+                       const char *source);
+/* Sets one number in base units without source, for tests and fitting; no range check. */
 void clsa_machine_put(struct clsa_machine *machine, enum clsa_machine_parameter p, double value);
 
 #endif

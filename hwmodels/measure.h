@@ -1,11 +1,11 @@
 /* Measures the host this runs on and describes it as a machine.
  *
  * Others who use the host only ever make it slower, so every figure is the median of the fastest
- * samples (half of those asked for), each about a millisecond long, and on a busy host sampling goes on
- * for a while until these agree; the fastest sample and the median of all stand beside it. What all share and
- * others take for longer than a sample (memory's rate, room in the last cache) is measured at several moments and
- * enters the machine as it usually was.
- * Everything else is measured twice, some ten seconds apart, and the better stays. All of it takes under a minute. Nothing is written outside memory. */
+ * samples (half of those taken), each about a millisecond long; the fastest sample and the median of all stand
+ * beside it. Everything is measured in rounds of some seconds. Of what a core has to itself the best round
+ * stands; of what all share and others take for longer than a sample (memory's rate, room in the last cache) the
+ * middle round, as it usually was. Rounds of several runs, hours apart or between other work, can be joined.
+ * One run takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
 
@@ -43,23 +43,27 @@ struct clsa_measured {
 struct clsa_measurement_set {
     struct clsa_measured *rows;
     size_t n_rows;
-    char *text; /* strings of rows that were read; NULL where measured */
+    char **texts; /* strings of rows that were read */
+    size_t n_texts;
 };
 
 struct clsa_measure_options {
     uint32_t threads;       /* 0: all cores */
     uint64_t memory_bytes;  /* largest footprint; 0: 4 GiB, or a third of what is free */
-    uint32_t repeats;       /* samples a figure; 0: 15 */
-    bool probe;             /* only fma_f32 and read (beyond the caches) of `threads`, and again, in a tenth of a
-                             * second:
-                             * whether the host is as fast as it was */
+    uint32_t repeats;       /* samples a figure and round; 0: 15 */
+    uint32_t rounds;        /* 0: as many as end within three quarters of a minute, at least two */
+    bool probe;             /* only fma_f32 and read (beyond the caches) of `threads` */
     void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
     void *user;
 };
 
-/* Runs all measurements. Returns 0, CLSA_ENOMEM. Release with clsa_measurement_destroy. */
+/* Runs all measurements; every round is rows of its own. Returns 0, CLSA_ENOMEM. Release with clsa_measurement_destroy. */
 int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
                       struct clsa_err *err);
+/* How fast `threads` (0: all) compute and stream right now, in a tenth of a second.
+ * Returns 0, CLSA_ENOMEM. */
+struct clsa_probe;
+int clsa_measure_probe(uint32_t threads, struct clsa_probe *out, struct clsa_err *err);
 void clsa_measurement_destroy(struct clsa_measurement_set *set); /* takes NULL */
 
 /* The row of a figure nearest to the footprint asked for (what, threads, page and row must match; 0
@@ -69,8 +73,14 @@ const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set
                                                uint64_t footprint_bytes, uint64_t row_bytes,
                                                uint64_t page_bytes);
 
-/* Reads what clsa_measurement_print wrote. Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_EIO, CLSA_ENOMEM. */
-int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, struct clsa_err *err);
+/* Adds the rows that clsa_measurement_print wrote to a set, zeroed at first. Returns 0, CLSA_ENOTFOUND,
+ * CLSA_EFORMAT, CLSA_EIO, CLSA_ENOMEM; the set stays as it was on failure. */
+int clsa_measurement_read(const char *path, struct clsa_measurement_set *set, struct clsa_err *err);
+
+/* Makes one row of all that speak of the same figure: of one core's own (up to CLSA_MEASURED_OWN bytes, or without a
+ * footprint) the best, of what is shared, or what threads do together, the middle one, the faster of two. */
+#define CLSA_MEASURED_OWN (UINT64_C(512) << 10)
+void clsa_measurement_settle(struct clsa_measurement_set *set);
 
 /* All figures as CSV: what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit. */
 void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set);

@@ -74,7 +74,9 @@ size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_meas
     } parameters[] = {{&machine->core_inflight, 0},
                       {&machine->core_demand, 0},
                       {&machine->core_rows, 0},
-                      {&machine->tlb_walk, machine->dram_latency}};
+                      {&machine->tlb_walk, machine->dram_latency},
+                      {&machine->tlb_walkers, 0},
+                      {&machine->dram_random, 0}};
     size_t n = 0;
     for (size_t i = 0; i < set->n_rows; i++)
         n += is_gather(&set->rows[i]);
@@ -100,5 +102,7 @@ size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_meas
     }
     machine->core_inflight = fmax(1, machine->core_inflight);
     machine->core_demand = fmax(1, machine->core_demand);
+    machine->tlb_walkers = fmax(1, machine->tlb_walkers);
+    machine->dram_random = fmin(1, machine->dram_random);
     return n;
 }

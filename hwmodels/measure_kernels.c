@@ -302,7 +302,7 @@ static float dot_plain(const uint16_t *data, uint64_t n_values, const float *x)
         for (uint64_t at = 0; at < 2 * n_values; at += 4 * bytes) {                                \
             if (ahead)                                                                             \
                 for (uint64_t line = 0; line < 4 * bytes; line += 64)                              \
-                    __builtin_prefetch(p + at + line + ahead, 0, 2);                               \
+                    __builtin_prefetch(p + at + line + ahead, 0, 3);                               \
             const float *xi = x + at / 2 % 256;                                                    \
             PAIRS(0, fma, as_float, high, low, load, loadx, bytes)                                 \
             PAIRS(1, fma, as_float, high, low, load, loadx, bytes)                                 \
@@ -326,11 +326,10 @@ DOT(dot_f32_avx512, WITH("avx512f"), __m512, _mm512_setzero_ps(), LOAD512, _mm51
     HIGH512, LOW512, _mm512_fmadd_ps, _mm512_add_ps, _mm512_loadu_ps, 64)
 #endif
 
-float clsa_host_dot(const void *data, uint64_t n_values, const float *x)
+float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead)
 {
-    /* As the kernels do: kernels/x86/tile.h says why. */
+    (void)ahead;
 #if defined(__x86_64__)
-    const uint64_t ahead = __builtin_cpu_is("intel") ? 8192 : 0;
     if (__builtin_cpu_supports("avx512f"))
         return dot_f32_avx512(data, n_values, x, ahead);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
@@ -353,6 +352,10 @@ static double number_in(const char *path)
     return unit == 'K' ? value * 1024 : unit == 'M' ? value * 1048576 : value;
 }
 
+/* AMD's last cache belongs to eight cores and has 32 MiB (Zen 3 to Zen 5 without stacked cache: Processor
+ * Programming References of families 19h and 1Ah); what its oldest leaf of CPUID tells is all of the package's. */
+#define AMD_LAST_BYTES (32 << 20)
+
 /* sysfs knows the caches of this processor; sysconf may add up those of others. */
 double clsa_host_cache(int level, const char *name, int fallback)
 {
@@ -370,7 +373,12 @@ double clsa_host_cache(int level, const char *name, int fallback)
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", i, name);
         return fmax(0, number_in(path));
     }
-    return fmax(0, (double)sysconf(fallback));
+    double told = fmax(0, (double)sysconf(fallback));
+#if defined(__x86_64__)
+    if (level == 3 && strcmp(name, "size") == 0 && __builtin_cpu_is("amd"))
+        told = fmin(told, AMD_LAST_BYTES);
+#endif
+    return told;
 }
 
 bool clsa_host_huge_pages(void)

@@ -17,8 +17,9 @@ uint64_t clsa_host_read(const void *data, uint64_t bytes);
 uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                           uint64_t row_bytes, size_t ahead);
 /* Sum of products of n_values (a multiple of 256) bfloat16 values with 256 float32 values again and
- * again, x: what a product of a matrix in memory with a vector does, without its sums apart. */
-float clsa_host_dot(const void *data, uint64_t n_values, const float *x);
+ * again, x (64-byte aligned): what a product of a matrix in memory with a vector does, without its sums
+ * apart. Asks for the line `ahead` bytes further on (0: does not). */
+float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead);
 /* What the system says of the data cache of a level: `name` is its sysfs file ("size", "coherency_line_size",
  * "ways_of_associativity"), `fallback` the sysconf constant asked where there is none. 0: not said. */
 double clsa_host_cache(int level, const char *name, int fallback);

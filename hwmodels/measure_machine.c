@@ -84,17 +84,6 @@ static double told(const struct writing *w, const char *what, double fallback)
     return m && m->value > 0 ? m->value : fallback;
 }
 
-static double median_of(double *values, size_t n)
-{
-    for (size_t i = 1; i < n; i++)
-        for (size_t j = i; j && values[j] < values[j - 1]; j--) {
-            const double t = values[j];
-            values[j] = values[j - 1];
-            values[j - 1] = t;
-        }
-    return values[n / 2];
-}
-
 #define SHARES 16
 
 /* The part of a footprint that the last cache answered, from a figure that lies between the level's and
@@ -102,63 +91,6 @@ static double median_of(double *values, size_t n)
 static double found(double figure, double level, double memory)
 {
     return (memory - figure) / (memory - level);
-}
-
-/* The size of the last cache that explains how streams slow down over footprints around it, at most what
- * the system says: a guest may have less. Follows clsa_cpu_kept: all of a reuse distance up to
- * (1 - CLSA_CPU_EDGE_L3) of the size is kept, none beyond (1 + CLSA_CPU_EDGE_L3). */
-static double cache_share(const struct writing *w, double level_gbps, double memory_gbps, double most)
-{
-    double sizes[SHARES];
-    size_t n = 0;
-    for (size_t i = 0; i < w->set->n_rows && n < SHARES; i++) {
-        const struct clsa_measured *m = &w->set->rows[i];
-        const double part = found(1 / m->value, 1 / level_gbps, 1 / memory_gbps);
-        if (strcmp(m->what, "read") == 0 && m->threads == 1 && m->page_bytes == HUGE_PAGE &&
-            part > 0.15 && part < 0.85)
-            sizes[n++] = (double)m->footprint_bytes /
-                         (1 + CLSA_CPU_EDGE_L3 - 2 * CLSA_CPU_EDGE_L3 * part);
-    }
-    return n ? fmin(most, median_of(sizes, n)) : most;
-}
-
-/* The part of `bytes` a thread that each of `threads` found in the last cache; below 0 where nobody measured, or
- * where the cache is hardly faster than memory and its part cannot be told. */
-#define CONTRAST 2
-static double part_found(const struct writing *w, uint32_t threads, uint64_t bytes, uint64_t within)
-{
-    const struct clsa_measured *m = clsa_measured_find(w->set, "read", threads, bytes, 0, HUGE_PAGE);
-    const struct clsa_measured *level = clsa_measured_find(w->set, "read", threads, within, 0, HUGE_PAGE);
-    const struct clsa_measured *far =
-        clsa_measured_find(w->set, "read", threads, (uint64_t)(4 * told(w, "size_l3", 0)), 0, HUGE_PAGE);
-    if (!m || m->footprint_bytes != bytes || !level || !far || level->value < CONTRAST * far->value)
-        return -1;
-    return fmin(1, fmax(0, found(1 / m->value, 1 / level->value, 1 / far->value)));
-}
-
-/* How many threads share a last cache, whatever a guest is told: with so many caches, all threads together
- * find of their footprints what one thread finds of the sum of those that share a cache. */
-static uint32_t cache_sharers(const struct writing *w, uint32_t threads, uint64_t within)
-{
-    uint32_t best = threads;
-    double least = INFINITY;
-    for (uint32_t sharers = threads; sharers >= 1; sharers--) {
-        double off = 0;
-        unsigned n = 0;
-        for (uint64_t bytes = within; threads % sharers == 0 && bytes <= UINT64_C(1) << 30; bytes *= 2) {
-            const double all = part_found(w, threads, bytes, within);
-            const double one = part_found(w, 1, bytes * sharers, within);
-            if (all < 0 || one < 0)
-                continue;
-            off += fabs(all - one);
-            n++;
-        }
-        if (n && off / n < least) {
-            least = off / n;
-            best = sharers;
-        }
-    }
-    return best;
 }
 
 /* What others bring into it meanwhile, in bytes a second: a footprint inside the cache that lies idle loses
@@ -182,7 +114,7 @@ static double cache_foreign(const struct writing *w, double memory_gbps, double 
     return n ? sum / (double)n : 0;
 }
 
-static void put_caches(struct writing *w, double clock_ghz, uint32_t threads)
+static void put_caches(struct writing *w, double clock_ghz)
 {
     const double l1 = told(w, "size_l1", 32 << 10), l2 = told(w, "size_l2", 1 << 20);
     const double l3 = told(w, "size_l3", 0);
@@ -205,16 +137,11 @@ static void put_caches(struct writing *w, double clock_ghz, uint32_t threads)
     const struct clsa_measured *level = need(w, "latency", 1, (uint64_t)(l2 * 3), 0, HUGE_PAGE);
     const struct clsa_measured *stream = need(w, "read", 1, (uint64_t)(l2 * 4), 0, HUGE_PAGE);
     const struct clsa_measured *memory = need(w, "read", 1, UINT64_MAX / 2, 0, HUGE_PAGE);
-    const double share = cache_share(w, stream->value, memory->value, l3);
-    put_number(w, "l3.size", share, "B",
-               share < l3 ? "measured: how streams slow down over footprints around it" : system);
+    put_number(w, "l3.size", l3, "B", system);
     put_number(w, "l3.ways", fmax(1, told(w, "ways_l3", 16)), "-", system);
-    if (threads > 1)
-        put_number(w, "l3.cores", cache_sharers(w, threads, (uint64_t)(l2 * 4)), "-",
-                   "measured: what all threads find of footprints around it, and one");
     put_measured(w, "l3.latency", level, clock_ghz, "cycles");
     put_measured(w, "l3.core_bandwidth", stream, 1 / clock_ghz, "B/cycle");
-    put_number(w, "l3.foreign", cache_foreign(w, memory->value, share) / 1e9, "GB/s",
+    put_number(w, "l3.foreign", cache_foreign(w, memory->value, l3) / 1e9, "GB/s",
                "measured: what a footprint inside the last cache loses while it lies idle");
 }
 
@@ -235,7 +162,7 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
     put_number(w, "tlb.page", none ? SMALL_PAGE : HUGE_PAGE, "B",
                none ? "no transparent huge pages" : "transparent huge pages, as large blocks ask for");
     put_number(w, "tlb.entries", told(w, "tlb_entries", 2048), "-", "the processor's family");
-    put_number(w, "tlb.walkers", told(w, "tlb_walkers", 4), "-", "the processor's family");
+    suppose(w, "tlb.walkers", told(w, "tlb_walkers", 4), "-");
     /* Memory far beyond what the last cache covers costs a dependent load more only for walks. */
     if (huge->value > near->value * 1.25 && huge->footprint_bytes > half_gib) {
         snprintf(source, sizeof source,
@@ -248,13 +175,18 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
     suppose(w, "tlb.walk", fmax(0, a->value - near->value), "ns");
 }
 
-/* One of the streams from far beyond the caches, over several footprints and at several moments. Of all
- * threads the middle one: what others take of the memory that all share is part of how this host is. Of one
- * thread the best: what a core can have in flight is its own. */
+/* Bytes that all threads together stream from, beyond which it is all memory. */
+static double far_bytes_of(const struct writing *w)
+{
+    return fmax(512 << 20, 4 * told(w, "size_l3", 0));
+}
+
+/* The middle one of the streams from far beyond the caches, over several footprints: what others take of the
+ * memory that all share is part of how this host is. */
 static const struct clsa_measured *stream_of(struct writing *w, const char *what, uint32_t threads,
                                          uint64_t page)
 {
-    const double least = fmax(128 << 20, 4 * told(w, "size_l3", 0));
+    const double least = far_bytes_of(w);
     const struct clsa_measured *rows[SHARES];
     size_t n = 0;
     for (size_t i = 0; i < w->set->n_rows && n < SHARES; i++) {
@@ -267,7 +199,126 @@ static const struct clsa_measured *stream_of(struct writing *w, const char *what
             rows[at] = rows[at - 1];
         rows[at] = m;
     }
-    return n ? rows[threads == 1 ? n - 1 : n / 2] : need(w, what, threads, UINT64_MAX / 2, 0, page);
+    return n ? rows[n / 2] : need(w, what, threads, UINT64_MAX / 2, 0, page);
+}
+
+/* ---- curves ---- */
+
+/* Figures below this many points say too little to stand for a curve. */
+#define CURVE_LEAST 4
+
+/* Longer footprints never answer faster: neighbours out of order share their mean (isotonic regression by pooling;
+ * Ayer and others, 1955). Values are times. */
+static void order(struct clsa_curve *c)
+{
+    unsigned weight[CLSA_CURVE_POINTS], n = 0;
+    double mean[CLSA_CURVE_POINTS];
+    for (unsigned i = 0; i < c->n; i++, n++) {
+        mean[n] = c->value[i];
+        weight[n] = 1;
+        for (; n > 0 && mean[n - 1] > mean[n]; n--) {
+            mean[n - 1] = (mean[n - 1] * weight[n - 1] + mean[n] * weight[n]) / (weight[n - 1] + weight[n]);
+            weight[n - 1] += weight[n];
+        }
+    }
+    for (unsigned i = 0, at = 0; at < n; at++)
+        for (unsigned k = 0; k < weight[at]; k++)
+            c->value[i++] = mean[at];
+}
+
+/* A figure of some threads against the footprint, from a core's L2 on, those beyond `far_bytes` as one point. Times:
+ * ns, or ns a byte of one thread. */
+static void collect(struct writing *w, const char *what, uint32_t threads, uint64_t page, bool rate,
+                    double far_bytes, struct clsa_curve *c)
+{
+    const double least = told(w, "size_l2", 1 << 20) / 4;
+    c->n = 0;
+    for (size_t i = 0; i < w->set->n_rows; i++) {
+        const struct clsa_measured *m = &w->set->rows[i];
+        const double bytes = (double)m->footprint_bytes;
+        if (strcmp(m->what, what) || m->threads != threads || m->page_bytes != page || bytes < least ||
+            bytes * threads >= far_bytes || c->n == CLSA_CURVE_POINTS - 1)
+            continue;
+        unsigned at = c->n++;
+        for (; at && c->bytes[at - 1] > bytes; at--) {
+            c->bytes[at] = c->bytes[at - 1];
+            c->value[at] = c->value[at - 1];
+        }
+        c->bytes[at] = bytes;
+        c->value[at] = rate ? threads / m->value : m->value;
+    }
+    if (c->n && far_bytes < INFINITY) {
+        c->bytes[c->n] = far_bytes / threads;
+        c->value[c->n++] = threads / stream_of(w, what, threads, page)->value;
+    }
+    order(c);
+}
+
+static void put_curve(struct writing *w, const char *parameter, const char *what, uint32_t threads,
+                      uint64_t page, const char *unit)
+{
+    const bool rate = strcmp(unit, "GB/s") == 0;
+    char text[CLSA_CURVE_POINTS * 24] = "", source[128];
+    struct clsa_curve c;
+    size_t used = 0;
+    collect(w, what, threads, page, rate, rate ? far_bytes_of(w) : INFINITY, &c);
+    if (c.n < CURVE_LEAST)
+        return;
+    for (unsigned i = 0; i < c.n; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%.0fKiB:%.4g", i ? " " : "",
+                                 c.bytes[i] / 1024, rate ? 1 / c.value[i] : c.value[i]);
+    snprintf(source, sizeof source, "measured: %s against footprint, %u thread%s", what, threads,
+             threads > 1 ? "s, each" : "");
+    put(w, parameter, text, unit, source);
+}
+
+/* Rows at random places, those of each thread. */
+static void put_rows(struct writing *w, const char *parameter, const char *what, uint32_t threads,
+                     uint64_t page)
+{
+    char text[CLSA_CURVE_POINTS * 24] = "", source[128];
+    const struct clsa_measured *found[CLSA_CURVE_POINTS];
+    size_t used = 0;
+    unsigned n = 0;
+    for (size_t i = 0; i < w->set->n_rows && n < CLSA_CURVE_POINTS; i++) {
+        const struct clsa_measured *m = &w->set->rows[i];
+        if (strcmp(m->what, what) || m->threads != threads || m->page_bytes != page)
+            continue;
+        unsigned at = n++;
+        for (; at && (found[at - 1]->footprint_bytes > m->footprint_bytes ||
+                      (found[at - 1]->footprint_bytes == m->footprint_bytes &&
+                       found[at - 1]->row_bytes > m->row_bytes)); at--)
+            found[at] = found[at - 1];
+        found[at] = m;
+    }
+    for (unsigned i = 0; i < n; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%lluKiB/%llu:%.4g", i ? " " : "",
+                                 (unsigned long long)found[i]->footprint_bytes / 1024,
+                                 (unsigned long long)found[i]->row_bytes, found[i]->value / threads);
+    snprintf(source, sizeof source, "measured: %s against footprint and row, %u thread%s", what, threads,
+             threads > 1 ? "s, each" : "");
+    if (n >= CURVE_LEAST)
+        put(w, parameter, text, "GB/s", source);
+}
+
+static void put_curves(struct writing *w, uint32_t threads)
+{
+    put_curve(w, "curve.stream", "read", 1, HUGE_PAGE, "GB/s");
+    put_curve(w, "curve.dot", "dot", 1, HUGE_PAGE, "GB/s");
+    if (threads > 1) {
+        put_curve(w, "curve.stream_all", "read", threads, HUGE_PAGE, "GB/s");
+        put_curve(w, "curve.dot_all", "dot", threads, HUGE_PAGE, "GB/s");
+    }
+    put_curve(w, "curve.latency", "latency", 1, HUGE_PAGE, "ns");
+    for (int small = 0; small < 2; small++)
+        for (int fetch = 0; fetch < 2; fetch++)
+            for (int all = 0; all < (threads > 1 ? 2 : 1); all++) {
+                char name[64];
+                snprintf(name, sizeof name, "curve.%s%s%s", fetch ? "fetch" : "gather",
+                         small ? "_small" : "", all ? "_all" : "");
+                put_rows(w, name, fetch ? "fetch" : "gather", all ? threads : 1,
+                         small ? SMALL_PAGE : HUGE_PAGE);
+            }
 }
 
 /* How fast the lines behind the first of a row come, in GB/s: the best of the longer rows, since others on
@@ -297,7 +348,7 @@ static void put_random_rows(struct writing *w, const struct clsa_measured *far)
     suppose(w, "core.demand", lines_at_once(w, "gather", half_gib, far), "-");
     suppose(w, "core.rows", lines_behind(w, line), "GB/s");
     const double fetched = m->core_inflight, loaded = m->core_demand, behind = m->core_rows,
-                 walk = m->tlb_walk;
+                 walk = m->tlb_walk, walkers = m->tlb_walkers, random = m->dram_random;
     const size_t n = w->status == CLSA_OK ? clsa_measurement_fit(m, w->set) : 0;
     const struct {
         const char *name, *unit;
@@ -305,7 +356,9 @@ static void put_random_rows(struct writing *w, const struct clsa_measured *far)
     } rows[] = {{"core.inflight", "-", m->core_inflight, fetched, 1},
                 {"core.demand", "-", m->core_demand, loaded, 1},
                 {"core.rows", "GB/s", m->core_rows, behind, 1e9},
-                {"tlb.walk", "ns", m->tlb_walk, walk, 1e-9}};
+                {"tlb.walk", "ns", m->tlb_walk, walk, 1e-9},
+                {"tlb.walkers", "-", m->tlb_walkers, walkers, 1},
+                {"dram.random", "-", m->dram_random, random, 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         snprintf(source, sizeof source, "fitted to %zu measured gathers; single figures say %.4g", n,
                  rows[i].guess / rows[i].scale);
@@ -315,12 +368,14 @@ static void put_random_rows(struct writing *w, const struct clsa_measured *far)
 
 static void put_memory(struct writing *w, uint32_t threads)
 {
-    const uint64_t large = UINT64_MAX / 2, half_gib = UINT64_C(512) << 20;
+    const uint64_t large = UINT64_MAX / 2;
     const struct clsa_measured *one = stream_of(w, "read", 1, HUGE_PAGE);
     const struct clsa_measured *all = stream_of(w, "read", threads, HUGE_PAGE);
     const struct clsa_measured *broken = stream_of(w, "read", 1, SMALL_PAGE);
     const struct clsa_measured *near = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
-    const struct clsa_measured *far = need(w, "latency", 1, half_gib, 0, HUGE_PAGE);
+    /* Beyond the caches, but not far beyond what translation covers. */
+    const struct clsa_measured *far =
+        need(w, "latency", 1, (uint64_t)fmax(128 << 20, 4 * told(w, "size_l3", 0)), 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
     const struct clsa_measured *loaded = clsa_measured_find(w->set, "loaded", threads, 0, 0, 0);
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";
@@ -360,6 +415,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "dram.tcl", 16.7, "ns", ddr5);
     put_number(w, "dram.tras", 32, "ns", ddr5);
     put_translation(w, near, huge);
+    put_curves(w, threads);
     put_random_rows(w, far);
 }
 
@@ -391,7 +447,7 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");
     put_measured(&w, "fork_join.one", need(&w, "fork_join", 1, 0, 0, 0), 1, "us");
     put_measured(&w, "call.cost", need(&w, "call", 1, 0, 0, 0), 1, "ns");
-    put_caches(&w, clock.value, threads);
+    put_caches(&w, clock.value);
     put_memory(&w, threads);
     if (w.status == CLSA_OK && ferror(out))
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);

@@ -1,5 +1,6 @@
 /* A set of measured figures: found, read and printed. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,9 @@ void clsa_measurement_destroy(struct clsa_measurement_set *set)
     if (!set)
         return;
     free(set->rows);
-    free(set->text);
+    for (size_t i = 0; i < set->n_texts; i++)
+        free(set->texts[i]);
+    free(set->texts);
     *set = (struct clsa_measurement_set){0};
 }
 
@@ -38,11 +41,25 @@ const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set
     return best;
 }
 
-int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, struct clsa_err *err)
+static int read_row(const struct clsa_csv *csv, size_t r, const int *at, struct clsa_measured *m,
+                    struct clsa_err *err)
+{
+    uint64_t threads = 0;
+    uint64_t *const whole[] = {&threads, &m->footprint_bytes, &m->row_bytes, &m->page_bytes};
+    double *const figures[] = {&m->value, &m->fastest, &m->usual};
+    int status = 0;
+    for (int c = 0; c < 4 && !status; c++)
+        status = clsa_csv_u64(csv, r, at[2 + c], whole[c], err);
+    for (int c = 0; c < 3 && !status; c++)
+        status = clsa_csv_f64(csv, r, at[6 + c], figures[c], err);
+    m->threads = threads < UINT32_MAX ? (uint32_t)threads : UINT32_MAX;
+    return status;
+}
+
+int clsa_measurement_read(const char *path, struct clsa_measurement_set *set, struct clsa_err *err)
 {
     static const char *const names[] = {"what",  "unit",  "threads", "footprint_bytes", "row_bytes",
                                         "page_bytes", "value", "fastest", "usual"};
-    struct clsa_measurement_set set = {0};
     struct clsa_csv csv;
     int at[9];
     size_t bytes = 1;
@@ -53,32 +70,77 @@ int clsa_measurement_read(const char *path, struct clsa_measurement_set *out, st
         status = clsa_csv_need(&csv, names[c], &at[c], err);
     for (size_t r = 0; r < csv.rows && !status; r++)
         bytes += strlen(clsa_csv_cell(&csv, r, at[0])) + strlen(clsa_csv_cell(&csv, r, at[1])) + 2;
-    set.rows = clsa_calloc(csv.rows + 1, sizeof *set.rows);
-    char *text = set.text = clsa_malloc(bytes, 1);
-    if (!status && (!set.rows || !text))
+    struct clsa_measured *rows = clsa_realloc(set->rows, set->n_rows + csv.rows + 1, sizeof *rows);
+    if (rows)
+        set->rows = rows;
+    char **texts = clsa_realloc(set->texts, set->n_texts + 1, sizeof *texts);
+    if (texts)
+        set->texts = texts;
+    char *text = clsa_malloc(bytes, 1);
+    if (!status && (!rows || !texts || !text))
         status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    char *end = text;
     for (size_t r = 0; r < csv.rows && !status; r++) {
-        struct clsa_measured *m = &set.rows[set.n_rows++];
-        uint64_t threads = 0;
-        uint64_t *const whole[] = {&threads, &m->footprint_bytes, &m->row_bytes, &m->page_bytes};
-        double *const figures[] = {&m->value, &m->fastest, &m->usual};
-        for (int c = 0; c < 4 && !status; c++)
-            status = clsa_csv_u64(&csv, r, at[2 + c], whole[c], err);
-        for (int c = 0; c < 3 && !status; c++)
-            status = clsa_csv_f64(&csv, r, at[6 + c], figures[c], err);
-        m->threads = threads < UINT32_MAX ? (uint32_t)threads : UINT32_MAX;
-        m->what = strcpy(text, clsa_csv_cell(&csv, r, at[0]));
-        text += strlen(text) + 1;
-        m->unit = strcpy(text, clsa_csv_cell(&csv, r, at[1]));
-        text += strlen(text) + 1;
+        struct clsa_measured *m = &set->rows[set->n_rows + r];
+        *m = (struct clsa_measured){.what = strcpy(end, clsa_csv_cell(&csv, r, at[0]))};
+        end += strlen(end) + 1;
+        m->unit = strcpy(end, clsa_csv_cell(&csv, r, at[1]));
+        end += strlen(end) + 1;
+        status = read_row(&csv, r, at, m, err);
+    }
+    if (status) {
+        free(text);
+    } else {
+        set->texts[set->n_texts++] = text;
+        set->n_rows += csv.rows;
     }
     clsa_csv_destroy(&csv);
-    if (status) {
-        clsa_measurement_destroy(&set);
-        return status;
+    return status;
+}
+
+static bool same_figure(const struct clsa_measured *a, const struct clsa_measured *b)
+{
+    return a->threads == b->threads && a->footprint_bytes == b->footprint_bytes &&
+           a->row_bytes == b->row_bytes && a->page_bytes == b->page_bytes &&
+           strcmp(a->what, b->what) == 0;
+}
+
+static bool is_rate(const struct clsa_measured *m)
+{
+    return strchr(m->unit, '/') || strcmp(m->unit, "GHz") == 0;
+}
+
+/* The slowest first. */
+static int by_speed(const void *a, const void *b)
+{
+    const struct clsa_measured *x = a, *y = b;
+    const int order = (x->value > y->value) - (x->value < y->value);
+    return is_rate(x) ? order : -order;
+}
+
+void clsa_measurement_settle(struct clsa_measurement_set *set)
+{
+    struct clsa_measured *rows = set->rows;
+    size_t settled = 0;
+    for (size_t from = 0; from < set->n_rows; from++) {
+        /* All rows of this figure follow each other at `from`. */
+        size_t n = 1;
+        for (size_t i = from + 1; i < set->n_rows; i++)
+            if (same_figure(&rows[i], &rows[from])) {
+                const struct clsa_measured found = rows[i];
+                memmove(&rows[from + n + 1], &rows[from + n], (i - from - n) * sizeof *rows);
+                rows[from + n++] = found;
+            }
+        qsort(rows + from, n, sizeof *rows, by_speed);
+        const bool own = rows[from].footprint_bytes <= CLSA_MEASURED_OWN && rows[from].threads <= 1;
+        struct clsa_measured one = rows[from + (own ? n - 1 : n / 2)];
+        for (size_t i = from; i < from + n; i++)
+            if (is_rate(&one) ? rows[i].fastest > one.fastest : rows[i].fastest < one.fastest)
+                one.fastest = rows[i].fastest;
+        rows[settled++] = one;
+        from += n - 1;
     }
-    *out = set;
-    return CLSA_OK;
+    set->n_rows = settled;
 }
 
 void clsa_measurement_print(FILE *out, const struct clsa_measurement_set *set)

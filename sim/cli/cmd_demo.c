@@ -65,13 +65,17 @@ static int run_group(struct clsa_demo *d, const struct clsa_prompt *prompt, uint
                                               .top_p = 1};
     clsa_engine_defaults(&d->ref.geometry, 1, &request.engine);
     request.engine.group = group;
-    const struct clsa_measured_run measured = {.ref = &d->ref,
+    struct clsa_measured_run measured = {.ref = &d->ref,
                                                .engine = &request.engine,
                                                .prompt = prompt,
                                                .generation = &generation};
-    int status = group == d->ref.geometry.index_group
+    int status = clsa_measure_probe(0, &measured.before, err);
+    if (status == CLSA_OK)
+        status = group == d->ref.geometry.index_group
                      ? clsa_demo_record(d, &request, &generation, err)
                      : clsa_generate(&request, &generation, err);
+    if (status == CLSA_OK)
+        status = clsa_measure_probe(0, &measured.after, err);
     if (status == CLSA_OK)
         status = clsa_measured_add(d->store, &measured, &d->host, err);
     clsa_generation_destroy(&generation);

@@ -32,7 +32,7 @@ static int write_file(const char *path, const struct clsa_measurement_set *set, 
     return clsa_outfile_commit(&file, err);
 }
 
-/* The gathers beside what the model says of them on the machine that was written to `host`. */
+/* The gathers beside what the model says of them on a machine. */
 static int write_gathers(const char *path, const char *host, const struct clsa_measurement_set *set,
                          struct clsa_err *err)
 {
@@ -50,50 +50,74 @@ static int write_gathers(const char *path, const char *host, const struct clsa_m
     return status;
 }
 
+/* All files of --from as one set. */
+static int read_figures(const struct clsa_args *args, struct clsa_measurement_set *set,
+                        struct clsa_err *err)
+{
+    char **files;
+    size_t n;
+    *set = (struct clsa_measurement_set){0};
+    int status = clsa_arg_names(args, "from", &files, &n, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < n && !status; i++)
+        status = clsa_measurement_read(files[i], set, err);
+    clsa_names_free(files, n);
+    if (status)
+        clsa_measurement_destroy(set);
+    return status;
+}
+
 static int run(const struct clsa_args *args, struct clsa_err *err)
 {
     struct clsa_progress progress;
     struct clsa_measurement_set set;
-    uint64_t threads = 0, memory = 0, repeats = 0;
+    uint64_t threads = 0, memory = 0, repeats = 0, rounds = 0;
     int status;
     if ((status = clsa_arg_size(args, "threads", 1, 4096, &threads, err)) ||
         (status = clsa_arg_size(args, "memory", 16u << 20, UINT64_C(1) << 40, &memory, err)) ||
-        (status = clsa_arg_size(args, "repeats", 3, 31, &repeats, err)))
+        (status = clsa_arg_size(args, "repeats", 3, 31, &repeats, err)) ||
+        (status = clsa_arg_size(args, "rounds", 1, 1000, &rounds, err)))
         return status;
-    if (clsa_arg_given(args, "gathers") && !clsa_arg_given(args, "output"))
-        return clsa_fail(err, CLSA_EUSAGE, "machine measure: --gathers needs -o");
+    if (clsa_arg_given(args, "gathers") && !clsa_arg_given(args, "output") &&
+        !clsa_arg_given(args, "against"))
+        return clsa_fail(err, CLSA_EUSAGE, "machine measure: --gathers needs -o or --against");
     clsa_progress_begin(&progress, "measuring", 60);
     const struct clsa_measure_options options = {.threads = (uint32_t)threads,
                                                  .memory_bytes = memory,
                                                  .repeats = (uint32_t)repeats,
+                                                 .rounds = (uint32_t)rounds,
                                                  .progress = show_progress,
                                                  .user = &progress};
-    const char *from = clsa_arg(args, "from", NULL);
-    status = from ? clsa_measurement_read(from, &set, err) : clsa_measure_host(&options, &set, err);
+    status = clsa_arg_given(args, "from") ? read_figures(args, &set, err)
+                                          : clsa_measure_host(&options, &set, err);
     clsa_progress_end(&progress);
     if (status)
         return status;
     const char *figures = clsa_arg(args, "figures", NULL);
-    const char *gathers = clsa_arg(args, "gathers", NULL), *host = clsa_arg(args, "output", "-");
+    const char *gathers = clsa_arg(args, "gathers", NULL), *against = clsa_arg(args, "against", NULL);
+    const char *host = clsa_arg(args, "output", "-");
     if (figures)
         status = write_file(figures, &set, NULL, false, err);
-    if (status == CLSA_OK)
-        status = write_file(host, &set, clsa_arg(args, "name", "this host"),
-                            true, err);
+    clsa_measurement_settle(&set);
+    if (status == CLSA_OK && !against)
+        status = write_file(host, &set, clsa_arg(args, "name", "this host"), true, err);
     if (status == CLSA_OK && gathers)
-        status = write_gathers(gathers, host, &set, err);
+        status = write_gathers(gathers, against ? against : host, &set, err);
     clsa_measurement_destroy(&set);
     return status;
 }
 
 static const struct clsa_option options[] = {
     {"output", "F.csv", "the machine file (default: standard output; also -o)"},
-    {"figures", "F.csv", "every measured figure with its spread"},
-    {"gathers", "F.csv", "gathers of random rows, measured and as the model has them; with -o"},
-    {"from", "F.csv", "derive the machine from figures measured before, maybe elsewhere"},
+    {"figures", "F.csv", "every measured figure of every round with its spread"},
+    {"gathers", "F.csv", "gathers of random rows, measured and as the machine written has them"},
+    {"against", "HOST.csv", "write no machine; --gathers compares with this one"},
+    {"from", "F.csv,...", "derive the machine from figures measured before, maybe elsewhere, all joined"},
     {"name", "TEXT", "title of the machine"},
     {"memory", "BYTES", "largest footprint (default 4 GiB, or a third of what is free)"},
-    {"repeats", "N", "samples a figure (default 15)"},
+    {"repeats", "N", "samples a figure and round (default 15)"},
+    {"rounds", "N", "measure everything so many times (default: as often as fits in a minute)"},
     {"threads", "N", "worker threads (default: all cores)"},
     CLSA_OPT_END};
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "hwmodels/measure.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/common.h"
 #include "sim/cli/measured.h"
@@ -145,7 +146,10 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
                                          .prompt = &j.prompt,
                                          .generation = &j.generation,
                                          .threads = (uint32_t)j.threads};
-    if ((status = generate(args, &j, err)) ||
+    const bool predict = clsa_arg_given(args, "predict");
+    if ((predict && (status = clsa_measure_probe((uint32_t)j.threads, &measured.before, err))) ||
+        (status = generate(args, &j, err)) ||
+        (predict && (status = clsa_measure_probe((uint32_t)j.threads, &measured.after, err))) ||
         (status = clsa_begin_run(args, (int64_t)j.seed, &store, err)) ||
         (status = clsa_measured_store(args, store, &measured, err)))
         goto done;
@@ -199,7 +203,8 @@ const struct clsa_command clsa_command_run = {
     .details =
         "The time of an op is the median of the faster half of the decode steps: others on the host only\n"
         "ever make it slower. With --predict the same step is priced on the machine\n"
-        "file given (see clsa machine measure) and both stand side by side.\n\n"
+        "file given (see clsa machine measure) and both stand side by side; how fast the host computes\n"
+        "and streams right before and after the run is allowed for (core.share, dram.share).\n\n"
         "clsa run --text README.md --group 4 --decode 64 --trace run.clsat\n"
         "clsa run --model clsa-4b --synthetic --prompt 256 --decode 8",
     .options = options,

@@ -238,7 +238,7 @@ static int store_machine(struct clsa_store *store, struct clsa_target *target,
                                               .source = r->source,
                                               .origin = origins[n]};
     }
-    for (int p = 0; p < CLSA_MACHINE_PARAMETERS; p++) {
+    for (int p = 0; p < CLSA_MACHINE_NUMBERS; p++) {
         if (was_set[p] || !applies(m, (enum clsa_machine_parameter)p))
             continue;
         snprintf(values[n], sizeof values[n], "%.9g",

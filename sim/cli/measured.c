@@ -81,6 +81,20 @@ static int add_measurements(struct clsa_store *store, const struct clsa_measured
     return status;
 }
 
+/* The machine as the host was around the run, on average: other guests come and go. */
+static int as_found(const struct clsa_measured_run *run, struct clsa_machine *machine,
+                    struct clsa_err *err)
+{
+    const struct clsa_probe *a = &run->before, *b = &run->after;
+    const struct clsa_probe found = {(a->flops + b->flops) / 2, (a->stream + b->stream) / 2,
+                                     (a->stream_bytes + b->stream_bytes) / 2};
+    if (!(a->flops > 0 && b->flops > 0))
+        return CLSA_OK;
+    return clsa_cpu_as_found(machine, run->threads, &found)
+               ? clsa_fail(err, CLSA_ENOMEM, "out of memory")
+               : CLSA_OK;
+}
+
 int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *run,
                       struct clsa_target *target, struct clsa_err *err)
 {
@@ -106,11 +120,13 @@ int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *
     if (status == CLSA_OK && run->generation->steps)
         status = add_measurements(store, run, &point, machine, err);
     if (status == CLSA_OK && target && run->generation->steps) {
+        status = as_found(run, &target->machine, err);
         const struct clsa_closed_request request = {.step = &step,
                                                     .machine = &target->machine,
                                                     .impl = &target->impl,
                                                     .threads = run->threads};
-        status = clsa_closed_predict(&request, &prediction, err);
+        if (status == CLSA_OK)
+            status = clsa_closed_predict(&request, &prediction, err);
         if (status == CLSA_OK)
             status = clsa_store_target(store, target, err);
         if (status == CLSA_OK)

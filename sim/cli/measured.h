@@ -2,6 +2,7 @@
 #ifndef CLSA_CLI_MEASURED_H
 #define CLSA_CLI_MEASURED_H
 
+#include "hwmodels/cpu.h"
 #include "sim/cli/common.h"
 #include "sim/cli/runner.h"
 
@@ -12,6 +13,7 @@ struct clsa_measured_run {
     const struct clsa_generation *generation;
     uint32_t threads; /* 0: all */
     const char *machine; /* NULL: --predict's machine, else the host's name */
+    struct clsa_probe before, after; /* how the host was; flops 0: not looked at */
 };
 
 /* Adds model, measurements (step and ops) and, where --predict names a machine, its prediction. The

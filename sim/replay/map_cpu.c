@@ -17,7 +17,7 @@ enum {
     ROW_SLICE = 64,
     SCORE_ROWS = 8,
     START_BYTES = 6144, /* [F] until a thread's stream of weights runs */
-    COLD_KEYS = 256, /* [F] the same for keys */
+    COLD_KEYS = 64, /* a block of keys, the first of which nobody asked for ahead */
     DIRECT_LANES = 32, /* kernels/x86/attention_direct.c: heads are multiples of it, */
     DIRECT_GROUP = 12  /* and a K/V head has at most so many query heads */
 };
@@ -198,13 +198,21 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
             s->cold_row_bytes = run_bytes(op, o);
             s->cold_bytes = COLD_KEYS * s->cold_row_bytes;
         }
+        s->handed = op->kind == CLSA_OP_TOPK && !s->write;
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {
             s->row_bytes = run_bytes(op, o);
+            if (is_attention(op) && alone(step, op)) {
+                s->cold_row_bytes = s->row_bytes;
+                s->cold_bytes = COLD_KEYS * s->row_bytes;
+                s->cold_units = true;
+            }
             s->pool_bytes = (double)step->tensors[o->tensor].bytes;
             if (i > 0 && behind(op, &op->operands[i - 1], o)) {
                 /* one row of K and V, met once */
                 s[-1].bytes += s->bytes;
                 s[-1].row_bytes += s->row_bytes;
+                s[-1].cold_bytes += s->cold_bytes;
+                s[-1].cold_row_bytes += s->cold_row_bytes;
                 s->bytes = 0;
             }
         }

@@ -86,6 +86,14 @@ int clsa_case_cpu_op(const struct clsa_csv *csv, size_t row, struct clsa_table_c
     if (status)
         return status;
     c->threads = (uint32_t)threads;
+    if (clsa_csv_column(csv, "probe_gflops") >= 0) {
+        c->found.flops = 1e9 * strtod(clsa_case_word(csv, row, "probe_gflops"), NULL);
+        c->found.stream = 1e9 * strtod(clsa_case_word(csv, row, "probe_gbps"), NULL);
+        c->found.stream_bytes = CLSA_PROBE_BYTES;
+        if (!(c->found.flops > 0) || !(c->found.stream > 0))
+            return clsa_fail(err, CLSA_ERANGE, "%s:%zu: 'probe_gflops' and 'probe_gbps' are not above 0",
+                             csv->path, csv->lines[row]);
+    }
     snprintf(c->group, sizeof c->group, "%s", op);
     if (strcmp(op, "(step)") == 0)
         return 0;

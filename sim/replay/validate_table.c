@@ -65,10 +65,15 @@ int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_m
                             const struct clsa_implementation *impl, struct clsa_table_row *out,
                             struct clsa_err *err)
 {
-    const struct clsa_closed_request request = {
+    struct clsa_closed_request request = {
         .step = &c->step, .machine = machine, .impl = impl, .variants = c->variants, .no_host = c->no_host,
         .threads = c->threads};
+    struct clsa_machine found = *machine; /* borrows rows and strings */
     struct clsa_prediction p;
+    if (c->found.flops > 0) {
+        request.machine = &found;
+        clsa_cpu_shares(&found, c->threads, &c->found, &found.core_share, &found.dram_share);
+    }
     const int status = clsa_closed_predict(&request, &p, err);
     if (status)
         return status;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hwmodels/cpu.h"
 #include "hwmodels/implementation.h"
 #include "hwmodels/machine.h"
 #include "sim/base/csv.h"
@@ -54,6 +55,7 @@ struct clsa_table_case {
     int only;          /* kind << 8 | role of the ops that count; -1: all */
     bool all_calls;    /* the measured time is that of all calls of these ops, not of one */
     uint32_t threads;  /* CPU: of the closed form's request */
+    struct clsa_probe found; /* CPU: the host beside the run; flops 0: as the machine says */
     bool no_host;      /* one kernel timed by itself: no host time */
     bool no_launch_gap;/* the measured time is of kernels alone, without the gaps between */
     char group[64];    /* its statistics go under: dtype, layer kind, kernel; "" for one group */

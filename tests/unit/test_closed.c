@@ -634,7 +634,7 @@ START_TEST(calibrate_finds_planted_constants)
     ck_assert_int_eq(clsa_impl_assign(&impl, "attn_*.prologue", 2 * planted[0], &err), 0);
     ck_assert_int_eq(clsa_impl_assign(&impl, "attn_*.memory_efficiency", 0.6, &err), 0);
     const struct clsa_calibrate_request request = {
-        .n_tables = 1, .tables = {CLSA_TABLE_OWN_KERNELS}, .csvs = {&csv}, .machine = &m,
+        .n_tables = 1, .tables = {CLSA_TABLE_OWN_KERNELS}, .csvs = {&csv}, .machines = {&m},
         .fit_percent = 60, .seed = 1, .folds = 3, .n_constants = 2,
         .constants = {"attn_*.prologue", "attn_*.memory_efficiency"}};
     struct clsa_calibrate_result result;
@@ -650,7 +650,7 @@ START_TEST(calibrate_finds_planted_constants)
     clsa_calibrate_destroy(&result);
 
     const struct clsa_calibrate_request nothing = {
-        .n_tables = 1, .tables = {CLSA_TABLE_OWN_KERNELS}, .csvs = {&csv}, .machine = &m,
+        .n_tables = 1, .tables = {CLSA_TABLE_OWN_KERNELS}, .csvs = {&csv}, .machines = {&m},
         .fit_percent = 100, .n_constants = 1, .constants = {"gemm.no_such_thing"}};
     ck_assert_int_eq(clsa_calibrate(&nothing, &impl, &result, &err), CLSA_ENOTFOUND);
     clsa_csv_destroy(&csv);

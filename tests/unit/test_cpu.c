@@ -1,5 +1,5 @@
 /* The CPU model: formulas on the toy CPU (4 cores at 1 GHz), what more work or a better machine may never
- * do, how ops become calls, and machines from measured figures. */
+ * do, and how ops become calls. */
 #include "tests/unit/test.h"
 
 #include <math.h>
@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "hwmodels/cpu.h"
-#include "hwmodels/measure.h"
 #include "kernels/parallel.h"
 #include "sim/model/plan.h"
 #include "sim/replay/closed.h"
@@ -103,8 +102,10 @@ START_TEST(rows_wait_for_their_first_line_and_for_walks)
     NEAR(seconds(&m, &call, 1), 1000 * (20e-9 + 9 * 8e-9 + 7e-9));
     /* Waits for data and for a walk join to more than the longer and less than both. */
     const struct clsa_cpu_call plain = {.parts = 1};
-    const double data = clsa_cpu_row(&m, &plain, 640, 0, 0, 0), walk = 80e-9;
-    const double both = clsa_cpu_row(&m, &plain, 640, 0, 0, walk);
+    struct clsa_cpu_place memory;
+    clsa_cpu_place_find(&m, INFINITY, 0, 1, &memory);
+    const double data = clsa_cpu_row(&m, &plain, 640, &memory, 1e9, 0), walk = 80e-9;
+    const double both = clsa_cpu_row(&m, &plain, 640, &memory, 1e9, walk);
     ck_assert(both > fmax(data, walk) && both < data + walk);
     clsa_machine_destroy(&m);
 }
@@ -199,7 +200,10 @@ START_TEST(more_work_never_takes_less)
     double before = 0;
     for (double row = 64; row <= 4096; row *= 2) { /* longer rows take longer, a byte of them never more */
         struct clsa_cpu_call rows = {.parts = 1};
-        const double walk = clsa_cpu_walk(&m, 4e9, row), one = clsa_cpu_row(&m, &rows, row, 0, 0, walk);
+        struct clsa_cpu_place memory;
+        clsa_cpu_place_find(&m, INFINITY, 0, 1, &memory);
+        const double walk = clsa_cpu_walk(&m, 4e9, row);
+        const double one = clsa_cpu_row(&m, &rows, row, &memory, 4e9, walk);
         ck_assert(one >= before);
         ck_assert(row == 64 || one <= 2 * before * 1.0001);
         before = one;
@@ -363,169 +367,6 @@ START_TEST(steps_obey_context_groups_threads_and_neighbours)
 }
 END_TEST
 
-/* ---- machines from figures ---- */
-
-static const char figures[] =
-    "what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit\n"
-    "size_l1,0,0,0,0,32768,32768,32768,B\nsize_l2,0,0,0,0,1048576,1048576,1048576,B\n"
-    "size_l3,0,0,0,0,33554432,33554432,33554432,B\nmemory,0,0,0,0,8e9,8e9,8e9,B\n"
-    "huge_pages,0,0,0,0,1,1,1,-\n"
-    "call,1,0,0,0,2,2,2,ns\nclock,1,0,0,0,4,4,4,GHz\nfma_f32,1,0,0,0,100,100,100,GFLOP/s\n"
-    "fork_join,1,0,0,0,0.3,0.3,0.3,us\nclock,2,0,0,0,4,4,4,GHz\n"
-    "fma_f32,2,0,0,0,200,200,200,GFLOP/s\nfork_join,2,0,0,0,1,1,1,us\n"
-    "latency,1,16384,64,2097152,1,1,1,ns\nlatency,1,262144,64,2097152,4,4,4,ns\n"
-    "latency,1,3145728,64,2097152,14,14,14,ns\nlatency,1,67108864,64,2097152,100,100,100,ns\n"
-    "latency,1,67108864,64,4096,120,120,120,ns\nlatency,1,536870912,64,2097152,100,100,100,ns\n"
-    "read,1,16384,0,2097152,200,200,200,GB/s\nread,1,262144,0,2097152,100,100,100,GB/s\n"
-    "read,1,4194304,0,2097152,80,80,80,GB/s\nread,1,33554432,0,2097152,40,40,40,GB/s\n"
-    "read,1,536870912,0,2097152,20,20,20,GB/s\nread,1,536870912,0,4096,16,16,16,GB/s\n"
-    "read,2,536870912,0,2097152,30,30,30,GB/s\n"
-    "gather,1,536870912,64,2097152,6.4,6.4,6.4,GB/s\nfetch,1,536870912,64,2097152,12.8,12.8,12.8,GB/s\n"
-    "fetch,1,536870912,2048,2097152,16,16,16,GB/s\n"
-    "again,1,4194304,0,2097152,80,80,80,GB/s\nagain,1,4194304,1000,2097152,40,40,40,GB/s\n"
-    "again,1,4194304,4000,2097152,22.857142857,22.857142857,22.857142857,GB/s\n";
-
-static void write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    ck_assert_ptr_nonnull(f);
-    fputs(text, f);
-    ck_assert_int_eq(fclose(f), 0);
-}
-
-/* Figures that the model made lead back to the machine that made them, one of them wrong or not. */
-START_TEST(random_rows_are_fitted_to_all_gathers)
-{
-    static const uint64_t footprints[] = {4u << 20, 64u << 20, 512u << 20, UINT64_C(4) << 30};
-    struct clsa_machine m = machine_named("ryzen-7950x");
-    struct clsa_measured rows[4 * 7 * 2 * 2];
-    struct clsa_measurement_set set = {.rows = rows};
-    m.dram_latency = 160e-9;
-    m.core_inflight = 18;
-    m.core_demand = 14;
-    m.core_rows = 12e9;
-    m.tlb_walk = 30e-9;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct clsa_measured *r = &rows[set.n_rows++];
-        *r = (struct clsa_measured){i & 1 ? "gather" : "fetch", 1, footprints[i / 28],
-                                    UINT64_C(64) << i / 4 % 7, i & 2 ? 2u << 20 : 4096, 0, 0, 0, "GB/s"};
-        r->value = clsa_cpu_gather(&m, (double)r->footprint_bytes, (double)r->row_bytes,
-                                   (double)r->page_bytes, 1, i & 1) / 1e9;
-    }
-    for (int wrong = 0; wrong < 2; wrong++) {
-        struct clsa_machine other = m;
-        other.core_inflight *= 1.3;
-        other.core_demand *= 0.6;
-        other.core_rows *= 1.5;
-        other.tlb_walk = 0;
-        rows[60].value /= wrong ? 3 : 1;
-        ck_assert_uint_eq(clsa_measurement_fit(&other, &set), set.n_rows);
-        WITHIN(other.core_inflight, m.core_inflight, 0.05);
-        WITHIN(other.core_demand, m.core_demand, 0.05);
-        WITHIN(other.core_rows, m.core_rows, 0.05);
-        WITHIN(other.tlb_walk, m.tlb_walk, 0.2);
-    }
-    set.n_rows = 0;
-    ck_assert_uint_eq(clsa_measurement_fit(&m, &set), 0);
-    clsa_machine_destroy(&m);
-}
-END_TEST
-
-START_TEST(machines_come_from_figures)
-{
-    struct clsa_measurement_set set;
-    struct clsa_machine m;
-    char from[] = "/tmp/clsa_figuresXXXXXX", to[] = "/tmp/clsa_machineXXXXXX";
-    close(mkstemp(from));
-    close(mkstemp(to));
-    write_text(from, figures);
-    ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text);
-    FILE *f = fopen(to, "w");
-    ck_assert_int_eq(clsa_measurement_machine(f, "figures", &set, &err), 0);
-    fclose(f);
-    ck_assert_msg(clsa_machine_read(to, NULL, 0, &m, &err) == 0, "%s", err.text);
-    ck_assert_double_eq(m.core_count, 2);
-    WITHIN(m.l2_latency, 16, 1e-5);
-    WITHIN(m.core_stream, 20e9, 1e-5);
-    WITHIN(m.dram_bandwidth, 30e9, 1e-5);
-    WITHIN(m.core_page_break, 4096 / 16e9 - 4096 / 20e9, 1e-5);
-    WITHIN(m.tlb_page, 2 << 20, 1e-5);
-    ck_assert(m.tlb_host_page == 0);
-    /* 32 MiB stream at 40 GB/s: a third comes from memory (80 and 20 GB/s); the cache that keeps two
-     * thirds of it is larger than the system says, which bounds it. */
-    WITHIN(m.l3_size, 32 << 20, 1e-5);
-    /* Two thirds of what lay idle for a millisecond are found (80, 40 and 20 GB/s), a sixth after four. */
-    WITHIN(m.l3_foreign, (log(1.5) / 1e-3 + log(6) / 4e-3) / 2 * (32 << 20), 1e-4);
-    clsa_machine_destroy(&m);
-    /* Written and read again they are the same figures. */
-    f = fopen(from, "w");
-    clsa_measurement_print(f, &set);
-    fclose(f);
-    struct clsa_measurement_set again;
-    ck_assert_int_eq(clsa_measurement_read(from, &again, &err), 0);
-    ck_assert_uint_eq(again.n_rows, set.n_rows);
-    for (size_t i = 0; i < set.n_rows; i++) {
-        ck_assert_str_eq(again.rows[i].what, set.rows[i].what);
-        ck_assert(fabs(again.rows[i].value - set.rows[i].value) <= 1e-6 * set.rows[i].value);
-    }
-    clsa_measurement_destroy(&again);
-    /* Without a figure that is needed there is no machine. */
-    for (size_t i = 0; i < set.n_rows; i++)
-        if (strcmp(set.rows[i].what, "fetch") == 0)
-            set.rows[i].what = "other";
-    f = fopen("/dev/null", "w");
-    ck_assert_int_eq(clsa_measurement_machine(f, "less", &set, &err), CLSA_ENOTFOUND);
-    ck_assert_ptr_nonnull(strstr(err.text, "fetch"));
-    fclose(f);
-    clsa_measurement_destroy(&set);
-    write_text(from, "what,threads,unit\nread,1,GB/s\n");
-    ck_assert_int_eq(clsa_measurement_read(from, &set, &err), CLSA_EFORMAT);
-    write_text(from, "what,threads,footprint_bytes,row_bytes,page_bytes,value,fastest,usual,unit\n"
-                     "read,1,x,0,0,1,1,1,GB/s\n");
-    ck_assert_int_eq(clsa_measurement_read(from, &set, &err), CLSA_EFORMAT);
-    ck_assert_ptr_nonnull(strstr(err.text, ":2:"));
-    unlink(from);
-    unlink(to);
-}
-END_TEST
-
-/* One thread finds all of 16 MiB, two thirds of 32 and nothing of 64 in the last cache. Two threads with a cache
- * each find the same of their own footprints, two that share one what one finds of twice as much. */
-START_TEST(sharers_of_a_cache_show_in_streams)
-{
-    static const struct {
-        const char *streams;
-        double cores;
-    } cases[] = {{"read,2,8388608,0,2097152,160,1,1,GB/s\nread,2,16777216,0,2097152,160,1,1,GB/s\n"
-                  "read,2,33554432,0,2097152,65.5,1,1,GB/s\n", 1},
-                 {"read,2,8388608,0,2097152,160,1,1,GB/s\nread,2,16777216,0,2097152,65.5,1,1,GB/s\n"
-                  "read,2,33554432,0,2097152,30,1,1,GB/s\n", 2},
-                 {"", 2}}; /* nobody measured: as the system says */
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct clsa_measurement_set set;
-        struct clsa_machine m;
-        char from[] = "/tmp/clsa_figuresXXXXXX", to[] = "/tmp/clsa_machineXXXXXX", text[8192];
-        close(mkstemp(from));
-        close(mkstemp(to));
-        snprintf(text, sizeof text,
-                 "%sread,1,8388608,0,2097152,80,1,1,GB/s\nread,1,16777216,0,2097152,80,1,1,GB/s\n"
-                 "read,1,67108864,0,2097152,20,1,1,GB/s\nread,2,4194304,0,2097152,160,1,1,GB/s\n%s",
-                 figures, cases[i].streams);
-        write_text(from, text);
-        ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text);
-        FILE *f = fopen(to, "w");
-        ck_assert_int_eq(clsa_measurement_machine(f, "figures", &set, &err), 0);
-        fclose(f);
-        ck_assert_msg(clsa_machine_read(to, NULL, 0, &m, &err) == 0, "%s", err.text);
-        ck_assert_double_eq(m.l3_cores, cases[i].cores);
-        clsa_machine_destroy(&m);
-        clsa_measurement_destroy(&set);
-        unlink(from);
-        unlink(to);
-    }
-}
-END_TEST
-
 static Suite *suite(void)
 {
     Suite *s = suite_create("cpu");
@@ -534,7 +375,6 @@ static Suite *suite(void)
     tcase_add_test(c, rows_wait_for_their_first_line_and_for_walks);
     tcase_add_test(c, walks_cost_where_their_tables_lie);
     tcase_add_test(c, arithmetic_parts_and_forks);
-    tcase_add_test(c, random_rows_are_fitted_to_all_gathers);
     tcase_add_loop_test(c, more_work_never_takes_less, 0, 4);
     tcase_add_test(c, caches_keep_less_of_what_is_further_away);
     suite_add_tcase(s, c);
@@ -542,10 +382,6 @@ static Suite *suite(void)
     tcase_add_test(c, parts_are_the_units_of_the_kernels);
     tcase_add_test(c, rows_of_keys_and_values_are_met_once);
     tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, 4);
-    suite_add_tcase(s, c);
-    c = tcase_create("figures");
-    tcase_add_test(c, machines_come_from_figures);
-    tcase_add_test(c, sharers_of_a_cache_show_in_streams);
     suite_add_tcase(s, c);
     return s;
 }

@@ -1,0 +1,458 @@
+#include "hwmodels/measure_bench.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "hwmodels/measure_kernels.h"
+#include "sim/base/alloc.h"
+#include "sim/base/log.h"
+
+/* A sample shorter than this drowns in the clock's own cost (tens of nanoseconds); one much longer
+ * rarely escapes the scheduler of a busy host. */
+#define SAMPLE_NS 700000.0
+/* A chase over more lines than this goes through a random part of them, each once. */
+#define CHASE_LINES (1u << 19)
+#define CHASE_HOPS (1u << 12)
+/* Bytes between a prefetched row and its use: half of a common L1, as in the attention kernels. */
+#define AHEAD_BYTES 16384u
+/* Few samples of what lay idle, since each waits. */
+#define AGAIN_SAMPLES 25
+/* Values that a parallel region is given, and that each of its units makes; lines that a thread finds one through
+ * the other before it knows what to do: arguments, what is left of the work, shapes, pointers. */
+#define HANDED 256
+#define RESULTS 16
+#define LINKS 5
+
+volatile uint64_t clsa_bench_sink;
+
+static int thread_id(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+int clsa_bench_out_of_memory(struct clsa_bench *b)
+{
+    return b->status = clsa_fail(b->err, CLSA_ENOMEM, "out of memory");
+}
+
+/* The fastest samples of a figure so far, ascending, as many as half of what was asked for. */
+struct samples {
+    double best[CLSA_BENCH_SAMPLES], all[CLSA_BENCH_SAMPLES];
+    uint32_t n, taken, half;
+};
+
+static struct samples samples_begin(const struct clsa_bench *b)
+{
+    return (struct samples){.half = (b->repeats + 1) / 2};
+}
+
+/* Adds one of `ns`; false when that was enough. */
+static bool samples_add(const struct clsa_bench *b, struct samples *s, double ns)
+{
+    uint32_t at = s->n < s->half ? s->n++ : s->n - 1;
+    s->all[s->taken++] = ns;
+    if (at == s->n - 1 && s->taken > s->n && ns >= s->best[at])
+        return s->taken < b->repeats;
+    for (; at && s->best[at - 1] > ns; at--)
+        s->best[at] = s->best[at - 1];
+    s->best[at] = ns;
+    return s->taken < b->repeats;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double middle(const double *sorted, uint32_t n)
+{
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+void clsa_bench_add(struct clsa_bench *b, const struct clsa_measured *row)
+{
+    struct clsa_measurement_set *set = b->set;
+    if (set->n_rows == b->room) {
+        const size_t more = b->room ? 2 * b->room : 64;
+        struct clsa_measured *rows = clsa_realloc(set->rows, more, sizeof *rows);
+        if (!rows) {
+            clsa_bench_out_of_memory(b);
+            return;
+        }
+        set->rows = rows;
+        b->room = more;
+    }
+    set->rows[set->n_rows++] = *row;
+}
+
+/* What a round says of a figure: amount / ns, or ns / amount. */
+static void note(struct clsa_bench *b, struct clsa_measured row, struct samples *s, double amount, bool rate)
+{
+    qsort(s->all, s->taken, sizeof *s->all, ascending);
+    const double figures[] = {middle(s->best, s->n), s->best[0], middle(s->all, s->taken)};
+    double *to[] = {&row.value, &row.fastest, &row.usual};
+    for (int i = 0; i < 3; i++)
+        *to[i] = rate ? amount / figures[i] : figures[i] / amount;
+    clsa_bench_add(b, &row);
+}
+
+/* ---- memory ---- */
+
+bool clsa_area_open(struct clsa_bench *b, uint64_t bytes, uint64_t page, struct clsa_area *a)
+{
+    a->mapped_bytes = (bytes + CLSA_PAGE_HUGE - 1) / CLSA_PAGE_HUGE * CLSA_PAGE_HUGE + CLSA_PAGE_HUGE;
+    a->mapped = mmap(NULL, a->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                     0);
+    if (a->mapped == MAP_FAILED) {
+        clsa_bench_out_of_memory(b);
+        return false;
+    }
+#ifdef MADV_HUGEPAGE
+    madvise(a->mapped, a->mapped_bytes, page == CLSA_PAGE_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+#endif
+    a->base = (unsigned char *)(((uintptr_t)a->mapped + CLSA_PAGE_HUGE - 1) &
+                                ~(uintptr_t)(CLSA_PAGE_HUGE - 1));
+    a->bytes = bytes;
+    a->page = page;
+    const int64_t pieces = (int64_t)((bytes + CLSA_PAGE_HUGE - 1) / CLSA_PAGE_HUGE);
+#pragma omp parallel for num_threads((int)b->threads)
+    for (int64_t i = 0; i < pieces; i++)
+        memset(a->base + (uint64_t)i * CLSA_PAGE_HUGE, 1,
+               bytes - (uint64_t)i * CLSA_PAGE_HUGE < CLSA_PAGE_HUGE ? bytes - (uint64_t)i * CLSA_PAGE_HUGE
+                                                           : CLSA_PAGE_HUGE);
+    return true;
+}
+
+void clsa_area_close(struct clsa_area *a)
+{
+    munmap(a->mapped, a->mapped_bytes);
+}
+
+/* ---- latency ---- */
+
+/* Reads lines at random places of an area until caches and tables are as such reading leaves them. */
+static void wander(struct clsa_bench *b, const struct clsa_area *a)
+{
+    const uint64_t all = a->bytes / 64, last = b->last_bytes / 64;
+    for (uint64_t left = 2 * (all < last ? all : last) + CLSA_BENCH_ROWS; left > 0;) {
+        const size_t n = left < CLSA_BENCH_ROWS ? (size_t)left : CLSA_BENCH_ROWS;
+        for (size_t i = 0; i < n; i++)
+            b->offsets[i] = clsa_rng_below(&b->rng, all) * 64;
+        clsa_bench_sink += clsa_host_gather(a->base, b->offsets, n, 64, 0);
+        left -= n;
+    }
+}
+
+/* Links 64-byte lines of an area into one cycle in random order (Sattolo's shuffle): all lines of a
+ * small one, of a large one as many random ones as will be followed, out of equal parts of it. */
+static uint64_t link_lines(struct clsa_bench *b, const struct clsa_area *a)
+{
+    const uint64_t all = a->bytes / 64, some = (uint64_t)CHASE_HOPS * b->repeats;
+    const uint64_t lines = all <= CHASE_LINES ? all : some;
+    uint64_t *order = clsa_malloc(lines, sizeof *order);
+    if (!order) {
+        clsa_bench_out_of_memory(b);
+        return 0;
+    }
+    for (uint64_t i = 0; i < lines; i++)
+        order[i] = (i * (all / lines) + clsa_rng_below(&b->rng, all / lines)) * 64;
+    for (uint64_t i = lines - 1; i > 0; i--) {
+        const uint64_t j = clsa_rng_below(&b->rng, i), t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+    for (uint64_t i = 0; i < lines; i++) {
+        const void *next = a->base + order[(i + 1) % lines];
+        memcpy(a->base + order[i], &next, sizeof next);
+    }
+    if (lines == all)
+        clsa_bench_sink += (uintptr_t)clsa_host_chase(a->base + order[0], lines);
+    else
+        wander(b, a);
+    const uint64_t first = order[0];
+    free(order);
+    return first;
+}
+
+void clsa_bench_latency(struct clsa_bench *b, const struct clsa_area *a)
+{
+    const uint64_t first = link_lines(b, a);
+    if (b->status)
+        return;
+    struct samples s = samples_begin(b);
+    const uint64_t hops = a->bytes <= 1u << 20 ? 1u << 17 : a->bytes <= 16u << 20 ? 1u << 15 : CHASE_HOPS;
+    const void *p = a->base + first;
+    uint64_t start;
+    do {
+        start = clsa_now_ns();
+        p = clsa_host_chase(p, hops);
+    } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
+    clsa_bench_sink += (uintptr_t)p;
+    note(b, (struct clsa_measured){"latency", 1, a->bytes, 64, a->page, 0, 0, 0, "ns"}, &s,
+         (double)hops, false);
+}
+
+/* One thread chases through the first part of the area while the others stream from the rest. */
+void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole)
+{
+    const struct clsa_area chased = {.base = whole->base, .bytes = whole->bytes / 2, .page = whole->page};
+    const uint64_t first = link_lines(b, &chased), hops = CHASE_HOPS;
+    const uint64_t share = whole->bytes / 2 / (b->threads - 1) / 512 * 512;
+    if (b->status)
+        return;
+    struct samples s = samples_begin(b);
+    uint64_t total = 0;
+    atomic_bool stop = false;
+#pragma omp parallel num_threads((int)b->threads) reduction(+ : total)
+    {
+        const int me = thread_id();
+#pragma omp barrier
+        if (me == 0) {
+            const void *p = chased.base + first;
+            uint64_t start;
+            do {
+                start = clsa_now_ns();
+                p = clsa_host_chase(p, hops);
+            } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
+            total += (uintptr_t)p;
+            atomic_store(&stop, true);
+        } else {
+            const unsigned char *mine = whole->base + whole->bytes / 2 + share * (uint64_t)(me - 1);
+            while (!atomic_load(&stop))
+                for (uint64_t at = 0; at < share && !atomic_load(&stop); at += 1u << 20)
+                    total += clsa_host_read(mine + at, share - at < 1u << 20 ? share - at : 1u << 20);
+        }
+    }
+    clsa_bench_sink += total;
+    note(b, (struct clsa_measured){"loaded", b->threads, chased.bytes, 64, whole->page, 0, 0, 0, "ns"},
+         &s, (double)hops, false);
+}
+
+/* ---- streams and gathers ---- */
+
+/* All threads read parts of the area of their own; a sample lasts from the first's start to the last's
+ * end. Parts beyond the caches continue where the sample before ended, so that each sample stays short. */
+void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads,
+                         bool dot)
+{
+    _Alignas(64) float x[256];
+    for (int i = 0; i < 256; i++)
+        x[i] = (float)i;
+    struct samples s = samples_begin(b);
+    bool more = true;
+    const uint64_t once = bytes < 4u << 20 ? bytes : 4u << 20;
+    const uint64_t rounds = (uint64_t)(SAMPLE_NS * 40 / (double)once) + 1; /* some 40 GB/s */
+    for (uint32_t r = 0; more; r++) {
+        uint64_t total = 0, begin = UINT64_MAX, end = 0;
+#pragma omp parallel num_threads((int)threads) reduction(+ : total)
+        {
+            const unsigned char *mine = a->base + bytes * (uint64_t)thread_id();
+            uint64_t at = (uint64_t)r * rounds * once % bytes;
+#pragma omp barrier
+            const uint64_t start = clsa_now_ns();
+            for (uint64_t i = 0; i < rounds; i++) {
+                if (at + once > bytes)
+                    at = 0;
+                total += dot ? (uint64_t)clsa_host_dot(mine + at, once / 2, x, b->dot_ahead)
+                             : clsa_host_read(mine + at, once);
+                at += once;
+            }
+            const uint64_t stop = clsa_now_ns();
+#pragma omp critical
+            {
+                begin = start < begin ? start : begin;
+                end = stop > end ? stop : end;
+            }
+        }
+        clsa_bench_sink += total;
+        if (r) /* the first round warms caches and clocks */
+            more = samples_add(b, &s, (double)(end - begin));
+    }
+    note(b, (struct clsa_measured){dot ? "dot" : "read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
+         (double)(once * threads * rounds), true);
+}
+
+/* What others leave of a footprint in the last cache while it is not used. */
+void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a)
+{
+    static const uint64_t waits_us[] = {0, 1000, 4000};
+    for (size_t w = 0; w < sizeof waits_us / sizeof *waits_us && !b->status; w++) {
+        double ns[AGAIN_SAMPLES];
+        struct samples s = {.half = 1};
+        uint64_t total = 0;
+        for (int i = 0; i < AGAIN_SAMPLES; i++) {
+            total += clsa_host_read(a->base, a->bytes) + clsa_host_read(a->base, a->bytes);
+            const uint64_t idle = clsa_now_ns();
+            while (clsa_now_ns() - idle < waits_us[w] * 1000)
+                ;
+            const uint64_t start = clsa_now_ns();
+            total += clsa_host_read(a->base, a->bytes);
+            ns[i] = (double)(clsa_now_ns() - start);
+        }
+        clsa_bench_sink += total;
+        /* The middle, not the best: how much others do is what is asked. */
+        qsort(ns, AGAIN_SAMPLES, sizeof *ns, ascending);
+        samples_add(b, &s, ns[AGAIN_SAMPLES / 2]);
+        note(b, (struct clsa_measured){"again", 1, a->bytes, waits_us[w], a->page, 0, 0, 0, "GB/s"}, &s,
+             (double)a->bytes, true);
+    }
+}
+
+void clsa_bench_gather(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes,
+                           uint32_t threads, bool fetch)
+{
+    struct samples s = samples_begin(b);
+    bool more = true;
+    const uint64_t guess = (uint64_t)(SAMPLE_NS * 4) / row_bytes; /* some 4 GB/s */
+    const size_t rows = guess < 1024 ? 1024 : guess > CLSA_BENCH_ROWS / threads ? CLSA_BENCH_ROWS / threads : guess;
+    const size_t ahead = !fetch ? 0 : row_bytes < AHEAD_BYTES / 64 ? 64 : AHEAD_BYTES / row_bytes;
+    while (more) {
+        uint64_t total = 0, begin = UINT64_MAX, end = 0;
+        for (size_t i = 0; i < rows * threads; i++)
+            b->offsets[i] = clsa_rng_below(&b->rng, a->bytes / row_bytes) * row_bytes;
+#pragma omp parallel num_threads((int)threads) reduction(+ : total)
+        {
+            const uint64_t *mine = b->offsets + rows * (size_t)thread_id();
+#pragma omp barrier
+            const uint64_t start = clsa_now_ns();
+            total += clsa_host_gather(a->base, mine, rows, row_bytes, ahead);
+            const uint64_t stop = clsa_now_ns();
+#pragma omp critical
+            {
+                begin = start < begin ? start : begin;
+                end = stop > end ? stop : end;
+            }
+        }
+        clsa_bench_sink += total;
+        more = samples_add(b, &s, (double)(end - begin));
+    }
+    note(b, (struct clsa_measured){fetch ? "fetch" : "gather", threads, a->bytes, row_bytes, a->page,
+                                   0, 0, 0, "GB/s"},
+         &s, (double)(rows * threads * row_bytes), true);
+}
+
+/* ---- arithmetic, clock, calls ---- */
+
+/* Processor time of this thread: what other programs take of its core is not its speed. */
+static double thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, bool bf16)
+{
+    struct samples s = samples_begin(b);
+    bool more = true;
+    const uint64_t rounds = 50000;
+    uint64_t flops = 0;
+    for (uint32_t r = 0; more; r++) {
+        double keep = 0, slowest = 0;
+        flops = 0;
+#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep) reduction(max : slowest)
+        {
+            uint64_t mine;
+            const double start = thread_ns();
+            keep += bf16 ? clsa_host_dot_bf16(rounds, &mine) : clsa_host_fma(rounds, &mine);
+            slowest = thread_ns() - start;
+            flops += mine;
+        }
+        if (flops == 0)
+            return;
+        if (r)
+            more = samples_add(b, &s, slowest);
+        clsa_bench_sink += (uint64_t)keep;
+    }
+    note(b, (struct clsa_measured){bf16 ? "dot_bf16" : "fma_f32", threads, 0, 0, 0, 0, 0, 0,
+                                   "GFLOP/s"},
+         &s, (double)flops, true);
+}
+
+void clsa_bench_clock(struct clsa_bench *b, uint32_t threads)
+{
+    struct samples s = samples_begin(b);
+    bool more = true;
+    const uint64_t adds = 1u << 21;
+    while (more) {
+        uint64_t total = 0;
+        double slowest = 0;
+#pragma omp parallel num_threads((int)threads) reduction(+ : total) reduction(max : slowest)
+        {
+            /* processor time: what other programs take of the core is not its clock */
+            const double start = thread_ns();
+            total += clsa_host_chain(adds);
+            slowest = thread_ns() - start;
+        }
+        more = samples_add(b, &s, slowest);
+        clsa_bench_sink += total;
+    }
+    note(b, (struct clsa_measured){"clock", threads, 0, 0, 0, 0, 0, 0, "GHz"}, &s, (double)adds, true);
+}
+
+struct link {
+    _Alignas(64) volatile uint32_t next;
+};
+
+/* As a small op of a step has it: one thread writes the input and where it lies, all take units, read the input
+ * and write results that lie side by side, one reads them. */
+void clsa_bench_fork_join(struct clsa_bench *b, uint32_t threads)
+{
+    struct samples s = samples_begin(b);
+    const int regions = 500;
+    struct link links[LINKS + 1] = {{0}};
+    float input[HANDED], *results = clsa_calloc(threads, RESULTS * sizeof *results);
+    if (!results) {
+        clsa_bench_out_of_memory(b);
+        return;
+    }
+    uint64_t start;
+    do {
+        float total = 0;
+        start = clsa_now_ns();
+        for (int i = 0; i < regions; i++) {
+            for (int j = 0; j < HANDED; j++)
+                input[j] = total;
+            for (uint32_t j = 0; j < LINKS; j++)
+                links[j].next = j + 1;
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
+            for (uint32_t u = 0; u < threads; u++) {
+                uint32_t at = 0;
+                while (at < LINKS)
+                    at = links[at].next;
+                for (uint32_t j = 0; j < RESULTS; j++)
+                    results[u * RESULTS + j] = input[j + at] + input[HANDED - 1 - j];
+            }
+            for (uint32_t u = 0; u < threads; u++)
+                total += results[u * RESULTS];
+        }
+        clsa_bench_sink += (uint64_t)total;
+    } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
+    free(results);
+    note(b, (struct clsa_measured){"fork_join", threads, 0, 0, 0, 0, 0, 0, "us"}, &s, regions * 1e3,
+         false);
+}
+
+void clsa_bench_call(struct clsa_bench *b)
+{
+    struct samples s = samples_begin(b);
+    const uint64_t calls = 1u << 18;
+    uint64_t start;
+    do {
+        start = clsa_now_ns();
+        for (uint64_t i = 0; i < calls; i++)
+            clsa_host_call();
+    } while (samples_add(b, &s, (double)(clsa_now_ns() - start)));
+    note(b, (struct clsa_measured){"call", 1, 0, 0, 0, 0, 0, 0, "ns"}, &s, (double)calls, false);
+}

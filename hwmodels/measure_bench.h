@@ -1,0 +1,65 @@
+/* Single figures of a host, each timed once a round; private to the measuring of hosts (measure.c decides what is
+ * measured and when). Every function adds rows to the bench's set, or sets its status when memory is out. */
+#ifndef CLSA_HWMODELS_MEASURE_BENCH_H
+#define CLSA_HWMODELS_MEASURE_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hwmodels/measure.h"
+#include "sim/base/rng.h"
+
+#define CLSA_PAGE_SMALL 4096u
+#define CLSA_PAGE_HUGE (2u << 20)
+#define CLSA_BENCH_SAMPLES 64u /* most samples of a figure in a round */
+#define CLSA_BENCH_ROWS 65536u /* most rows of one gather */
+
+struct clsa_bench {
+    struct clsa_measurement_set *set;
+    const struct clsa_measure_options *options;
+    uint32_t threads, repeats;
+    uint64_t memory_bytes;
+    uint64_t last_bytes; /* of the last cache */
+    uint64_t dot_ahead;  /* how far ahead products with a vector ask for lines */
+    size_t room;
+    struct clsa_rng rng;
+    uint64_t *offsets; /* of CLSA_BENCH_ROWS rows, and 1024 more a thread */
+    struct clsa_err *err;
+    int status;
+};
+
+/* Memory in pages of one size, touched by all threads. The advice may be refused; then huge stays small,
+ * and the row says what was asked for. */
+struct clsa_area {
+    void *mapped;
+    size_t mapped_bytes;
+    unsigned char *base;
+    uint64_t bytes, page;
+};
+
+/* Results of what is timed end here: a store the compiler must make. */
+extern volatile uint64_t clsa_bench_sink;
+
+int clsa_bench_out_of_memory(struct clsa_bench *b);
+void clsa_bench_add(struct clsa_bench *b, const struct clsa_measured *row);
+
+/* False, and the bench's status set, when memory is out. */
+bool clsa_area_open(struct clsa_bench *b, uint64_t bytes, uint64_t page, struct clsa_area *a);
+void clsa_area_close(struct clsa_area *a);
+
+/* Dependent loads over an area, alone and while the other threads stream from the rest of it. */
+void clsa_bench_latency(struct clsa_bench *b, const struct clsa_area *a);
+void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole);
+/* Streams of `bytes` a thread, with products or without; what an idle footprint loses; rows at random places. */
+void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads, bool dot);
+void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a);
+void clsa_bench_gather(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes, uint32_t threads,
+                       bool fetch);
+/* What threads do by themselves. */
+void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, bool bf16);
+void clsa_bench_clock(struct clsa_bench *b, uint32_t threads);
+void clsa_bench_fork_join(struct clsa_bench *b, uint32_t threads);
+void clsa_bench_call(struct clsa_bench *b);
+
+#endif
