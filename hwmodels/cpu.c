@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* How the waits for data and for page walks of a row join: between their sum (1) and the longer of the
- * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB (hwmodels/measured/zen4x2_cpu_gathers.csv). */
+ * two (large), fitted on gathers of 64 B to 4 KiB from 4 MiB to 4 GiB on two Zen 4 cores. */
 #define JOIN 2.5
 
 #define SMALL_PAGE 4096
@@ -72,15 +72,16 @@ static void place_by_parts(const struct clsa_machine *m, double in_l2, double in
 }
 
 /* Seconds a byte of each of `threads` threads: from the curve of one thread and that of all where it was measured,
- * in between by their number. */
+ * in between by their number. All went through `together` times the footprint of one in the same cache. */
 static double curve_seconds(const struct clsa_machine *m, const struct clsa_curve *one,
-                            const struct clsa_curve *all, const struct clsa_cpu_place *at, double row_bytes)
+                            const struct clsa_curve *all, const struct clsa_cpu_place *at,
+                            double row_bytes, double together)
 {
     const double alone = 1 / clsa_curve_at(one, at->since, row_bytes, at->foreign);
-    if (at->threads <= 1 || m->core_count <= 1 || !all->n || at->since < all->bytes[0])
+    if (at->threads <= 1 || m->core_count <= 1 || !all->n || at->since * together < all->bytes[0])
         return alone;
-    const double together = 1 / clsa_curve_at(all, at->since, row_bytes, at->foreign);
-    return alone + (together - alone) * (at->threads - 1) / (m->core_count - 1);
+    const double of_all = 1 / clsa_curve_at(all, at->since * together, row_bytes, at->foreign * together);
+    return alone + (of_all - alone) * (at->threads - 1) / (m->core_count - 1);
 }
 
 /* What lies idle in a cache that others use as well loses as much as if so many bytes more had gone by. */
@@ -88,7 +89,7 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
                             struct clsa_cpu_place *out)
 {
     const struct clsa_curve *dot = m->curve_dot.n ? &m->curve_dot : &m->curve_stream;
-    const struct clsa_curve *dot_all = m->curve_dot.n ? &m->curve_dot_all : &m->curve_stream_all;
+    const struct clsa_curve *dot_all = m->curve_dot_all.n ? &m->curve_dot_all : &m->curve_stream_all;
     const double foreign = distance <= m->l2_size ? 0 : m->l3_foreign / sharers_of(m, threads);
     const double far = 1 / clsa_curve_at(&m->curve_stream, INFINITY, 0, 0);
     const double near = 1 / clsa_curve_at(&m->curve_stream, 4 * m->l2_size, 0, 0);
@@ -99,8 +100,8 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
     out->foreign = foreign;
     out->since = foreign > 0 ? distance + foreign * age : distance;
     out->in_l2 = in_l2;
-    out->read = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, out, 0);
-    out->dot = curve_seconds(m, dot, dot_all, out, 0);
+    out->read = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, out, 0, 1);
+    out->dot = curve_seconds(m, dot, dot_all, out, 0, 1);
     out->dram = far > near ? fmin(1 - in_l2, fmax(0, (out->read - near) / (far - near))) : 1 - in_l2;
     out->latency = m->curve_latency.n
                        ? fmin(m->dram_latency, clsa_curve_at(&m->curve_latency, out->since, 0, foreign))
@@ -196,7 +197,8 @@ static double row_by_curves(const struct clsa_machine *m, bool demand, double ro
         there.since = far;
         there.foreign = 0;
     }
-    return row_bytes * curve_seconds(m, one, all, &there, row_bytes) *
+    /* Rows were gathered from one footprint by all threads. */
+    return row_bytes * curve_seconds(m, one, all, &there, row_bytes, sharers_of(m, at->threads)) *
            (1 + at->dram * (1 / m->dram_share - 1));
 }
 
@@ -354,7 +356,7 @@ double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_byte
     const struct clsa_cpu_call call = {
         .parts = 1, .demand = demand, .row_cycles = ROW_CYCLES + lines * (demand ? 1 : 2) * LINE_CYCLES};
     const double most = m.dram_bandwidth * fmin(m.dram_stream, m.dram_random) / threads;
-    struct clsa_cpu_place at = {.since = footprint_bytes, .threads = threads};
+    struct clsa_cpu_place at = {.since = footprint_bytes / sharers_of(&m, threads), .threads = threads};
     m.tlb_page = page_bytes;
     const double measured = row_by_curves(&m, demand, row_bytes, footprint_bytes, &at);
     if (measured > 0)

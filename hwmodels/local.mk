@@ -46,8 +46,9 @@ nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/triton-own.csv
 
 # Measuring the host.
-libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure_bench.c hwmodels/measure_bench.h hwmodels/measure_set.c hwmodels/measure.h hwmodels/measure_kernels.c \
-  hwmodels/measure_kernels.h hwmodels/measure_gathers.c hwmodels/measure_machine.c
+libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure.h hwmodels/measure_bench.c \
+  hwmodels/measure_bench.h hwmodels/measure_set.c hwmodels/measure_kernels.c hwmodels/measure_kernels.h \
+  hwmodels/measure_gathers.c hwmodels/measure_machine.c
 
 nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/cublas.csv \
@@ -80,11 +81,11 @@ EXTRA_DIST += hwmodels/measured/README.md \
   hwmodels/measured/h100_own_steps.csv \
   hwmodels/measured/h100_sparse_attention.csv \
   hwmodels/measured/h100_topk.csv \
-  hwmodels/measured/zen4x2_cpu_figures.csv \
-  hwmodels/measured/zen4x2_cpu_gathers.csv \
-  hwmodels/measured/zen4x2_cpu_host.csv \
-  hwmodels/measured/zen4x2_cpu_ops.csv \
-  hwmodels/measured/zen4x2_cpu_steps.csv \
+  hwmodels/measured/zen5x2_cpu_figures.csv \
+  hwmodels/measured/zen5x2_cpu_gathers.csv \
+  hwmodels/measured/zen5x2_cpu_host.csv \
+  hwmodels/measured/zen5x2_cpu_ops.csv \
+  hwmodels/measured/zen5x2_cpu_steps.csv \
   hwmodels/measured/xeon16_cpu_figures.csv hwmodels/measured/xeon16_cpu_gathers.csv \
   hwmodels/measured/xeon16_cpu_host.csv \
   hwmodels/measured/xeon16_cpu_ops.csv \

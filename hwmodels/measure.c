@@ -37,6 +37,7 @@ static void ask_system(struct clsa_bench *b)
     const double last = clsa_host_cache(3, "size", _SC_LEVEL3_CACHE_SIZE);
     say(b, "size_l3", last, "B");
     b->last_bytes = (uint64_t)last;
+    say(b, "sharers_l3", clsa_host_sharers(), "-");
     say(b, "line", clsa_host_cache(2, "coherency_line_size", _SC_LEVEL2_CACHE_LINESIZE), "B");
     say(b, "ways_l1", clsa_host_cache(1, "ways_of_associativity", _SC_LEVEL1_DCACHE_ASSOC), "-");
     say(b, "ways_l2", clsa_host_cache(2, "ways_of_associativity", _SC_LEVEL2_CACHE_ASSOC), "-");
@@ -78,10 +79,10 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
             clsa_bench_latency(b, &a);
     for (size_t i = 0; i < sizeof reads / sizeof *reads && !b->status; i++)
         for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++)
-            for (int dot = 0; dot < 2 && !b->status; dot++) {
+            for (int kind = CLSA_BENCH_READ; kind <= CLSA_BENCH_DOT_LONG && !b->status; kind++) {
                 const uint32_t threads = all ? b->threads : 1;
                 if ((a.bytes = (reads[i] << 10) * threads) <= huge->bytes)
-                    clsa_bench_read(b, &a, reads[i] << 10, threads, dot);
+                    clsa_bench_read(b, &a, reads[i] << 10, threads, (enum clsa_bench_stream)kind);
             }
     a.bytes = AGAIN_BYTES < huge->bytes ? AGAIN_BYTES : huge->bytes;
     if (!b->status)
@@ -107,10 +108,10 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
         }
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
-        for (int dot = 0; dot < 2 && !b->status; dot++) {
-            clsa_bench_read(b, &a, bytes, 1, dot);
+        for (int kind = CLSA_BENCH_READ; kind <= CLSA_BENCH_DOT_LONG && !b->status; kind++) {
+            clsa_bench_read(b, &a, bytes, 1, (enum clsa_bench_stream)kind);
             if (all && !b->status)
-                clsa_bench_read(b, &a, most, b->threads, dot);
+                clsa_bench_read(b, &a, most, b->threads, (enum clsa_bench_stream)kind);
         }
         if (all && !b->status && a.page == CLSA_PAGE_HUGE)
             clsa_bench_loaded(b, &a);
@@ -125,7 +126,7 @@ static void choose_ahead(struct clsa_bench *b, const struct clsa_area *a)
     double least = INFINITY;
     for (int i = 0; i < 2 * AHEAD_TRIES; i++) {
         const uint64_t ahead = i % 2 ? DOT_AHEAD_BYTES : 0, start = clsa_now_ns();
-        clsa_bench_sink += (uint64_t)clsa_host_dot(a->base, bytes / 512 * 256, x, ahead);
+        clsa_bench_sink += (uint64_t)clsa_host_dot(a->base, bytes / 512 * 256, x, ahead, true);
         const double ns = (double)(clsa_now_ns() - start);
         if (ns < least) {
             least = ns;
@@ -191,7 +192,7 @@ static void measure_probe(struct clsa_bench *b)
     clsa_bench_arithmetic(b, b->threads, false);
     if (b->status || !clsa_area_open(b, each * b->threads, CLSA_PAGE_HUGE, &a))
         return;
-    clsa_bench_read(b, &a, each, b->threads, false);
+    clsa_bench_read(b, &a, each, b->threads, CLSA_BENCH_READ);
     clsa_area_close(&a);
 }
 

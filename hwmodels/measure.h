@@ -21,6 +21,7 @@
  *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
  *   dot         the same, every bfloat16 value multiplied with a float32 and added  unit "GB/s"
+ *   dot_long    the same in long rows, each in one chain of sums                    unit "GB/s"
  *   again       streaming reads by one thread of what lay idle in the last cache for row_bytes us  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
@@ -30,7 +31,7 @@
  *   fork_join   one parallel region that hands over a small input and its results  unit "us"
  *   call        one call of a function that does nothing, not inlined              unit "ns"
  * or what the operating system says: size_l1, size_l2, size_l3, line, memory (unit "B"), ways_l1, ways_l2,
- * ways_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
+ * ways_l3, sharers_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
 struct clsa_measured {
     const char *what;
     uint32_t threads;

@@ -244,8 +244,9 @@ void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole)
 /* All threads read parts of the area of their own; a sample lasts from the first's start to the last's
  * end. Parts beyond the caches continue where the sample before ended, so that each sample stays short. */
 void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads,
-                         bool dot)
+                     enum clsa_bench_stream kind)
 {
+    static const char *const names[] = {"read", "dot", "dot_long"};
     _Alignas(64) float x[256];
     for (int i = 0; i < 256; i++)
         x[i] = (float)i;
@@ -264,8 +265,10 @@ void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t b
             for (uint64_t i = 0; i < rounds; i++) {
                 if (at + once > bytes)
                     at = 0;
-                total += dot ? (uint64_t)clsa_host_dot(mine + at, once / 2, x, b->dot_ahead)
-                             : clsa_host_read(mine + at, once);
+                total += kind == CLSA_BENCH_READ
+                             ? clsa_host_read(mine + at, once)
+                             : (uint64_t)clsa_host_dot(mine + at, once / 2, x, b->dot_ahead,
+                                                       kind == CLSA_BENCH_DOT_LONG);
                 at += once;
             }
             const uint64_t stop = clsa_now_ns();
@@ -279,7 +282,7 @@ void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t b
         if (r) /* the first round warms caches and clocks */
             more = samples_add(b, &s, (double)(end - begin));
     }
-    note(b, (struct clsa_measured){dot ? "dot" : "read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
+    note(b, (struct clsa_measured){names[kind], threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
          (double)(once * threads * rounds), true);
 }
 
@@ -405,8 +408,8 @@ struct link {
     _Alignas(64) volatile uint32_t next;
 };
 
-/* As a small op of a step has it: one thread writes the input and where it lies, all take units, read the input
- * and write results that lie side by side, one reads them. */
+/* As a small op of a step has it: one thread writes the input and where it lies, every thread reads both and
+ * writes results that lie side by side, one reads them. */
 void clsa_bench_fork_join(struct clsa_bench *b, uint32_t threads)
 {
     struct samples s = samples_begin(b);
@@ -426,13 +429,14 @@ void clsa_bench_fork_join(struct clsa_bench *b, uint32_t threads)
                 input[j] = total;
             for (uint32_t j = 0; j < LINKS; j++)
                 links[j].next = j + 1;
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
-            for (uint32_t u = 0; u < threads; u++) {
+#pragma omp parallel num_threads((int)threads)
+            {
+                const uint32_t unit = (uint32_t)thread_id();
                 uint32_t at = 0;
                 while (at < LINKS)
                     at = links[at].next;
                 for (uint32_t j = 0; j < RESULTS; j++)
-                    results[u * RESULTS + j] = input[j + at] + input[HANDED - 1 - j];
+                    results[unit * RESULTS + j] = input[j + at] + input[HANDED - 1 - j];
             }
             for (uint32_t u = 0; u < threads; u++)
                 total += results[u * RESULTS];

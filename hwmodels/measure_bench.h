@@ -52,7 +52,9 @@ void clsa_area_close(struct clsa_area *a);
 void clsa_bench_latency(struct clsa_bench *b, const struct clsa_area *a);
 void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole);
 /* Streams of `bytes` a thread, with products or without; what an idle footprint loses; rows at random places. */
-void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads, bool dot);
+enum clsa_bench_stream { CLSA_BENCH_READ, CLSA_BENCH_DOT, CLSA_BENCH_DOT_LONG };
+void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads,
+                     enum clsa_bench_stream kind);
 void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a);
 void clsa_bench_gather(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes, uint32_t threads,
                        bool fetch);

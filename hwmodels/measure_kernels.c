@@ -286,35 +286,47 @@ static float dot_plain(const uint16_t *data, uint64_t n_values, const float *x)
 }
 
 #if defined(__x86_64__)
-/* A vector of pairs is two of floats: the values at odd places lie in the upper halves, those at even
- * places are shifted there. */
-#define PAIRS(j, fma, as_float, high, low, load, loadx, bytes)                                     \
-    even##j = fma(as_float(low(load(p + at + j * bytes))), loadx(xi + j * bytes / 2), even##j);    \
-    odd##j = fma(as_float(high(load(p + at + j * bytes))),                                         \
-                 loadx(xi + j * bytes / 2 + bytes / 4), odd##j);
+/* Rows of ROW_VALUES one after another, each in `chains` sums of its own: one as products of long rows have them,
+ * more as short rows beside each other have. A vector of pairs is two of floats: the values at odd
+ * places lie in the upper halves, those at even places are shifted there. */
+#define ROW_VALUES 1024
+#define CHAINS 4
 #define DOT(name, attribute, vector, zero, load, as_float, high, low, fma, add, loadx, bytes)      \
-    attribute static float name(const unsigned char *p, uint64_t n_values, const float *x,         \
-                                uint64_t ahead)                                                    \
+    attribute static inline __attribute__((always_inline)) float name(                             \
+        const unsigned char *p, uint64_t n_values, const float *x,                                 \
+        uint64_t ahead, const int chains)                                                          \
     {                                                                                              \
-        vector even0 = zero, even1 = zero, even2 = zero, even3 = zero;                             \
-        vector odd0 = zero, odd1 = zero, odd2 = zero, odd3 = zero;                                 \
+        vector all = zero;                                                                         \
         float lane[16] = {0}, sum = 0;                                                             \
-        for (uint64_t at = 0; at < 2 * n_values; at += 4 * bytes) {                                \
-            if (ahead)                                                                             \
-                for (uint64_t line = 0; line < 4 * bytes; line += 64)                              \
-                    __builtin_prefetch(p + at + line + ahead, 0, 3);                               \
-            const float *xi = x + at / 2 % 256;                                                    \
-            PAIRS(0, fma, as_float, high, low, load, loadx, bytes)                                 \
-            PAIRS(1, fma, as_float, high, low, load, loadx, bytes)                                 \
-            PAIRS(2, fma, as_float, high, low, load, loadx, bytes)                                 \
-            PAIRS(3, fma, as_float, high, low, load, loadx, bytes)                                 \
+        for (uint64_t row = 0; row < 2 * n_values; row += 2 * ROW_VALUES) {                        \
+            vector acc[CHAINS] = {zero, zero, zero, zero};                                         \
+            for (uint64_t at = 0; at < 2 * ROW_VALUES && row + at < 2 * n_values;                  \
+                 at += bytes * CHAINS)                                                             \
+                for (int c = 0; c < CHAINS; c++) {                                                 \
+                    const unsigned char *line = p + row + at + bytes * c;                          \
+                    const float *xi = x + (at + bytes * (uint64_t)c) / 2 % 256;                    \
+                    vector *sum_of = &acc[chains > 1 ? c : 0];                                     \
+                    if (ahead)                                                                     \
+                        __builtin_prefetch(line + ahead, 0, 3);                                    \
+                    *sum_of = fma(as_float(low(load(line))), loadx(xi), *sum_of);                  \
+                    *sum_of = fma(as_float(high(load(line))), loadx(xi + bytes / 4), *sum_of);     \
+                }                                                                                  \
+            all = add(all, add(add(acc[0], acc[1]), add(acc[2], acc[3])));                         \
         }                                                                                          \
-        const vector all = add(add(add(even0, even1), add(even2, even3)),                          \
-                               add(add(odd0, odd1), add(odd2, odd3)));                             \
         memcpy(lane, &all, sizeof all);                                                            \
         for (int j = 0; j < 16; j++)                                                               \
             sum += lane[j];                                                                        \
         return sum;                                                                                \
+    }                                                                                              \
+    attribute static float name##_long(const unsigned char *p, uint64_t n_values, const float *x,  \
+                                       uint64_t ahead)                                             \
+    {                                                                                              \
+        return name(p, n_values, x, ahead, 1);                                                     \
+    }                                                                                              \
+    attribute static float name##_short(const unsigned char *p, uint64_t n_values, const float *x, \
+                                        uint64_t ahead)                                            \
+    {                                                                                              \
+        return name(p, n_values, x, ahead, CHAINS);                                                \
     }
 #define LOW256(v) _mm256_slli_epi32(v, 16)
 #define HIGH256(v) _mm256_and_si256(v, _mm256_set1_epi32(-65536))
@@ -326,14 +338,15 @@ DOT(dot_f32_avx512, WITH("avx512f"), __m512, _mm512_setzero_ps(), LOAD512, _mm51
     HIGH512, LOW512, _mm512_fmadd_ps, _mm512_add_ps, _mm512_loadu_ps, 64)
 #endif
 
-float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead)
+float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead, bool long_rows)
 {
     (void)ahead;
+    (void)long_rows;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f"))
-        return dot_f32_avx512(data, n_values, x, ahead);
+        return (long_rows ? dot_f32_avx512_long : dot_f32_avx512_short)(data, n_values, x, ahead);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return dot_avx2(data, n_values, x, ahead);
+        return (long_rows ? dot_avx2_long : dot_avx2_short)(data, n_values, x, ahead);
 #endif
     return dot_plain(data, n_values, x);
 }
@@ -379,6 +392,24 @@ double clsa_host_cache(int level, const char *name, int fallback)
         told = fmin(told, AMD_LAST_BYTES);
 #endif
     return told;
+}
+
+unsigned clsa_host_sharers(void)
+{
+    unsigned count = 0, from, to;
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list", "r");
+    if (!f)
+        return 0;
+    /* "0-7,64-71" */
+    while (fscanf(f, "%u", &from) == 1) {
+        const int next = fgetc(f);
+        to = from;
+        if (next == '-' && fscanf(f, "%u", &to) == 1)
+            fgetc(f);
+        count += to >= from ? to - from + 1 : 0;
+    }
+    fclose(f);
+    return count;
 }
 
 bool clsa_host_huge_pages(void)

@@ -17,12 +17,14 @@ uint64_t clsa_host_read(const void *data, uint64_t bytes);
 uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                           uint64_t row_bytes, size_t ahead);
 /* Sum of products of n_values (a multiple of 256) bfloat16 values with 256 float32 values again and
- * again, x (64-byte aligned): what a product of a matrix in memory with a vector does, without its sums
- * apart. Asks for the line `ahead` bytes further on (0: does not). */
-float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead);
+ * again, x (64-byte aligned): what a product of a matrix in memory with a vector does, in one chain of sums
+ * a long row or in several. Asks for the line `ahead` bytes further on (0: does not). */
+float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead, bool long_rows);
 /* What the system says of the data cache of a level: `name` is its sysfs file ("size", "coherency_line_size",
  * "ways_of_associativity"), `fallback` the sysconf constant asked where there is none. 0: not said. */
 double clsa_host_cache(int level, const char *name, int fallback);
+/* How many processors share the last cache, as sysfs lists them; 0: not said. */
+unsigned clsa_host_sharers(void);
 /* Whether large blocks get huge pages when they ask. */
 bool clsa_host_huge_pages(void);
 /* The second level of the data TLB and the page walkers of this processor, as its maker and family have

@@ -236,20 +236,31 @@ static void collect(struct writing *w, const char *what, uint32_t threads, uint6
     for (size_t i = 0; i < w->set->n_rows; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
         const double bytes = (double)m->footprint_bytes;
-        if (strcmp(m->what, what) || m->threads != threads || m->page_bytes != page || bytes < least ||
+        const bool either = strcmp(what, "dot") == 0 && strcmp(m->what, "dot_long") == 0;
+        if ((strcmp(m->what, what) && !either) || m->threads != threads || m->page_bytes != page || bytes < least ||
             bytes * threads >= far_bytes || c->n == CLSA_CURVE_POINTS - 1)
             continue;
-        unsigned at = c->n++;
-        for (; at && c->bytes[at - 1] > bytes; at--) {
-            c->bytes[at] = c->bytes[at - 1];
-            c->value[at] = c->value[at - 1];
+        const double value = rate ? threads / m->value : m->value;
+        unsigned at = 0;
+        while (at < c->n && c->bytes[at] < bytes)
+            at++;
+        if (at < c->n && c->bytes[at] <= bytes) { /* of two ways of products the better */
+            c->value[at] = fmin(c->value[at], value);
+            continue;
+        }
+        for (unsigned to = c->n++; to > at; to--) {
+            c->bytes[to] = c->bytes[to - 1];
+            c->value[to] = c->value[to - 1];
         }
         c->bytes[at] = bytes;
-        c->value[at] = rate ? threads / m->value : m->value;
+        c->value[at] = value;
     }
     if (c->n && far_bytes < INFINITY) {
         c->bytes[c->n] = far_bytes / threads;
-        c->value[c->n++] = threads / stream_of(w, what, threads, page)->value;
+        double best = stream_of(w, what, threads, page)->value;
+        if (strcmp(what, "dot") == 0 && clsa_measured_find(w->set, "dot_long", threads, 0, 0, page))
+            best = fmax(best, stream_of(w, "dot_long", threads, page)->value);
+        c->value[c->n++] = threads / best;
     }
     order(c);
 }
@@ -301,8 +312,39 @@ static void put_rows(struct writing *w, const char *parameter, const char *what,
         put(w, parameter, text, "GB/s", source);
 }
 
+/* The footprint of a thread at which half of a stream comes from memory. */
+static double half_way(struct writing *w, uint32_t threads)
+{
+    struct clsa_curve c;
+    collect(w, "read", threads, HUGE_PAGE, true, far_bytes_of(w), &c);
+    const double from = 4 * told(w, "size_l2", 1 << 20);
+    unsigned near = 0, i;
+    while (near + 1 < c.n && c.bytes[near] < from)
+        near++;
+    if (c.n < CURVE_LEAST)
+        return 0;
+    const double half = (c.value[near] + c.value[c.n - 1]) / 2;
+    for (i = near; i + 1 < c.n && c.value[i + 1] < half; i++)
+        ;
+    return i + 1 < c.n ? c.bytes[i] : 0;
+}
+
+/* How many threads share a last cache: as the system lists them, or as streams show, whose footprints shrink by
+ * that number before all threads find what one finds. */
+static void put_sharers(struct writing *w, uint32_t threads)
+{
+    const double listed = told(w, "sharers_l3", 0);
+    const double one = half_way(w, 1), all = threads > 1 ? half_way(w, threads) : 0;
+    if (listed > 0)
+        put_number(w, "l3.cores", fmin(listed, threads), "-", "operating system");
+    else if (one > 0 && all > 0)
+        put_number(w, "l3.cores", fmax(1, fmin(threads, round(one / all))), "-",
+                   "measured: footprints that one thread and all threads stream from the last cache");
+}
+
 static void put_curves(struct writing *w, uint32_t threads)
 {
+    put_sharers(w, threads);
     put_curve(w, "curve.stream", "read", 1, HUGE_PAGE, "GB/s");
     put_curve(w, "curve.dot", "dot", 1, HUGE_PAGE, "GB/s");
     if (threads > 1) {

@@ -197,6 +197,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         if (o->axis == CLSA_AXIS_KEYS && is_attention(op) && alone(step, op)) {
             s->cold_row_bytes = run_bytes(op, o);
             s->cold_bytes = COLD_KEYS * s->cold_row_bytes;
+            s->cold_units = true;
         }
         s->handed = op->kind == CLSA_OP_TOPK && !s->write;
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {

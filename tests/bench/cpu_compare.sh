@@ -2,13 +2,16 @@
 # Measured beside predicted on this host: decode steps of the embedded model and of a synthetic 0.6 B
 # model, at 8K and 64K tokens of context, dense and for each group size, on one and on all threads.
 #   cpu_compare.sh [OUT]      CLSA: the program (default ./clsa)     THREADS: default "1 all cores"
-#   MODELS, CONTEXTS: subsets     ROUNDS: how often the host and each point are measured (default 4)
+#   MODELS, CONTEXTS: subsets     ROUNDS: how often each point is run (default 4)
+#   NAME: title of the machine file
+#   PASSES: how often the host is measured in each round (default 4)
 #   LIMIT: seconds after which no further round starts (default: none)
+#   AGAIN: measure nothing, derive and predict again from the figures.csv and ops.csv in OUT
 # A guest's neighbours come and go: what they take of cores, memory and cache changes within seconds, and is no
 # property of a model. So the host is measured in the same rounds as the points, one machine file comes of all
 # rounds, every point is the median of its runs, and each run is paired with a look at how fast the host computes
-# and streams right before and after, which its prediction allows for. Each round measures the host twice: the machine file comes
-# of the first, and the random rows that it is held against of the second.
+# and streams right before and after, which its prediction allows for. Of the passes over the host the machine file
+# comes of every other one, and the random rows that it is held against of the rest.
 # Writes OUT/host.csv (the machine), OUT/figures.csv (what it was derived from), OUT/gathers.csv (random rows),
 # OUT/ops.csv (every op), OUT/steps.csv (steps and speed-ups), and prints a summary. Run it on an idle host.
 set -eu
@@ -52,15 +55,16 @@ all_points() {
     done
 }
 
+measure_all() {
 round=1
 while [ "$round" -le "$rounds" ] && [ $(($(date +%s) - started)) -lt "${LIMIT:-86400}" ]; do
-    "$clsa" machine measure --rounds 2 --figures "$out/one.tmp" -o "$out/host.csv"
+    "$clsa" machine measure --rounds "${PASSES:-4}" --figures "$out/one.tmp" -o "$out/host.csv"
     if [ "$round" = 1 ]; then cat "$out/one.tmp"; else sed 1d "$out/one.tmp"; fi >>"$out/rounds.tmp"
     all_points
     round=$((round + 1))
 done
 
-# The first and the second measurement of each round; what the system says stands in both.
+# Every other pass, and the rest; what the system says stands in both.
 awk -F, -v first="$out/figures.csv" -v second="$out/second.tmp" '
 NR == 1 { print >first; print >second; next }
 {
@@ -68,7 +72,7 @@ NR == 1 { print >first; print >second; next }
     if ($2 == 0) { print >first; print >second }
     else print >(seen[key]++ % 2 ? second : first)
 }' "$out/rounds.tmp"
-"$clsa" machine measure --from "$out/figures.csv" -o "$out/host.csv"
+"$clsa" machine measure --from "$out/figures.csv" --name "${NAME:-this host}" -o "$out/host.csv"
 "$clsa" machine measure --from "$out/second.tmp" --against "$out/host.csv" --gathers "$out/gathers.csv"
 
 # Medians over rounds, in the order of the first: of the times, and of what the looks at the host found.
@@ -105,6 +109,14 @@ END {
         printf ",%s,%s\n", key in gain ? sprintf("%.4f", middle(gain[key])) : "", found
     }
 }' "$out/runs.tmp" >"$out/measured.tmp"
+}
+
+if [ -n "${AGAIN:-}" ]; then
+    "$clsa" machine measure --from "$out/figures.csv" --name "${NAME:-this host}" -o "$out/host.csv"
+    cut -d, -f1-15 "$out/ops.csv" >"$out/measured.tmp"
+else
+    measure_all
+fi
 "$clsa" validate --machine "$out/host.csv" --op cpu_ops --measured "$out/measured.tmp" \
     --predictions "$out/ops.csv" >/dev/null
 # What sharing gains is a ratio of runs seconds apart, whatever the host was like then: predicted for the host as
