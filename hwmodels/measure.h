@@ -96,7 +96,7 @@ void clsa_measurement_gathers(FILE *out, const struct clsa_measurement_set *set,
  * gathers and fetches of the set by the CPU model. Returns how many there are; 0 leaves the machine alone. */
 size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_measurement_set *set);
 
-/* A machine file (hwmodels/machine.h) for the host: measured figures with spread as their source,
+/* A machine file (hwmodels/machine.h) for the host, of all rounds settled: measured figures with spread as their source,
  * sizes from the operating system, the rest marked as estimates. Caches that the system does not
  * describe take common sizes and say so. Returns 0 or CLSA_ENOTFOUND when a needed figure is missing. */
 int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,

@@ -8,6 +8,7 @@
 
 #include "hwmodels/cpu.h"
 #include "hwmodels/machine.h"
+#include "sim/base/alloc.h"
 #include "sim/base/csv.h"
 
 #define HUGE_PAGE (2u << 20)
@@ -461,8 +462,8 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_random_rows(w, far);
 }
 
-int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
-                             struct clsa_err *err)
+static int write_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
+                         struct clsa_err *err)
 {
     struct writing w = {.out = out, .set = set, .err = err};
     clsa_machine_defaults(&w.draft);
@@ -494,4 +495,18 @@ int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_meas
     if (w.status == CLSA_OK && ferror(out))
         w.status = clsa_fail(err, CLSA_EIO, "%s: write failed", name);
     return w.status;
+}
+
+int clsa_measurement_machine(FILE *out, const char *name, const struct clsa_measurement_set *set,
+                             struct clsa_err *err)
+{
+    struct clsa_measurement_set settled = {.rows = clsa_malloc(set->n_rows + 1, sizeof *settled.rows),
+                                           .n_rows = set->n_rows};
+    if (!settled.rows)
+        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    memcpy(settled.rows, set->rows, set->n_rows * sizeof *set->rows);
+    clsa_measurement_settle(&settled);
+    const int status = write_machine(out, name, &settled, err);
+    clsa_measurement_destroy(&settled);
+    return status;
 }

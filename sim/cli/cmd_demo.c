@@ -31,7 +31,7 @@ static void heading(const char *text)
 /* Measures the host into OUT/host.csv and opens it as a target. */
 static int describe_host(struct clsa_demo *d, struct clsa_err *err)
 {
-    const struct clsa_measure_options options = {.memory_bytes = MEASURE_BYTES, .repeats = 3};
+    const struct clsa_measure_options options = {.memory_bytes = MEASURE_BYTES, .repeats = 5, .rounds = 2};
     struct clsa_measurement_set set;
     struct clsa_outfile file;
     char *path = clsa_path_join(d->out, "host.csv");

@@ -122,6 +122,9 @@ START_TEST(machines_come_from_figures)
     close(mkstemp(to));
     write_text(from, figures);
     ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text);
+    const size_t once = set.n_rows;
+    ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text); /* a second round */
+    ck_assert_uint_eq(set.n_rows, 2 * once);
     FILE *f = fopen(to, "w");
     ck_assert_int_eq(clsa_measurement_machine(f, "figures", &set, &err), 0);
     fclose(f);
