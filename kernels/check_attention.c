@@ -146,10 +146,13 @@ static void decode_case(struct check_run *r, const struct problem *p, int sparse
         cut[i] = cut[i - 1] + check_below(r, count - cut[i - 1] + 1);
     cut[n] = count;
     for (i = 0; i < n; i++) {
+        struct clsa_attn part = *a;
+
+        part.next = count - cut[i + 1];
         if (sparse)
-            r->k->attn_sparse(a, q, index + cut[i], cut[i + 1] - cut[i], &parts[i]);
+            r->k->attn_sparse(&part, q, index + cut[i], cut[i + 1] - cut[i], &parts[i]);
         else
-            r->k->attn_dense(a, q, first + cut[i], cut[i + 1] - cut[i], &parts[i]);
+            r->k->attn_dense(&part, q, first + cut[i], cut[i + 1] - cut[i], &parts[i]);
     }
     r->k->attn_combine(out, parts, n, a->q_heads, a->dv);
     check_attn_judge(r, a, q, out, index, first, count, n, 0);

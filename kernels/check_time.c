@@ -402,14 +402,16 @@ static int prepare(struct timing *t)
                            D,
                            0.0884f,
                            {t->store, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D},
-                           {t->store + KV_HEADS * D, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D}};
+                           {t->store + KV_HEADS * D, CLSA_KERNEL_BF16, 4 * KV_HEADS * D, 2 * D},
+                           0};
     t->mla = (struct clsa_attn){16,
                                 1,
                                 CLSA_MLA_D,
                                 CLSA_MLA_DV,
                                 0.0417f,
                                 {t->store, CLSA_KERNEL_BF16, 1152, 1152},
-                                {t->store, CLSA_KERNEL_BF16, 1152, 1152}};
+                                {t->store, CLSA_KERNEL_BF16, 1152, 1152},
+                                0};
     t->mla_fp8 = t->mla;
     t->mla_fp8.k = t->mla_fp8.v = (struct clsa_rows){t->store, CLSA_KERNEL_MLA_FP8, 656, 656};
     return 0;

@@ -78,6 +78,9 @@ struct clsa_attn {
     size_t d, dv; /* values of a query or key row, of a value row; each <= CLSA_ATTN_D_MAX */
     float scale;  /* multiplies q.k before the softmax */
     struct clsa_rows k, v; /* row s is the token at position s */
+    /* Keys behind those of a part, or entries behind its index, that the caller will most likely ask for next:
+     * kernels may fetch their rows ahead. 0: none. */
+    size_t next;
 };
 
 enum { CLSA_ATTN_D_MAX = 1024 };

@@ -257,6 +257,7 @@ static void attn_unit(void *opaque, size_t unit)
 {
     const struct attn_ctx *c = opaque;
     const struct clsa_par_attn_job *job;
+    struct clsa_attn attn;
     size_t low = 0, high = c->jobs_count, keys, at, count;
 
     while (high - low > 1) {
@@ -271,10 +272,12 @@ static void attn_unit(void *opaque, size_t unit)
     keys = split_keys(job->count);
     at = (unit - c->first_split[low]) * keys;
     count = least(keys, job->count - at);
+    attn = *job->attn;
+    attn.next = job->count - at - count;
     if (job->index != NULL)
-        c->kernels->attn_sparse(job->attn, job->q, job->index + at, count, c->parts + unit);
+        c->kernels->attn_sparse(&attn, job->q, job->index + at, count, c->parts + unit);
     else
-        c->kernels->attn_dense(job->attn, job->q, job->first + at, count, c->parts + unit);
+        c->kernels->attn_dense(&attn, job->q, job->first + at, count, c->parts + unit);
 }
 
 static void attn_join(void *opaque, size_t j)

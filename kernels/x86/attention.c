@@ -310,7 +310,8 @@ static void part(const struct clsa_attn *a, const float *q, const int32_t *index
         size_t keys = least(step, count - begin);
 
         for (head = 0; head < a->kv_heads; head++) {
-            struct ahead next = {&run, head, begin + keys, least(count, begin + keys + step)};
+            struct ahead next = {&run, head, begin + keys,
+                                 least(count + a->next, begin + keys + step)};
 
             load_block(&block, &run, head, begin, 0, keys);
             for (g = 0; g < group; g += rows.count) {

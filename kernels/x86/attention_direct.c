@@ -44,29 +44,27 @@ CLSA_INLINE void load_two(const char *row, size_t at, const enum clsa_kernel_dty
 }
 
 /* Lines of the next block's rows, asked for into L2 in the order of memory, a few at a time while this block is
- * worked on. Where rows follow each other, and the heads in a row, it is whole rows: pieces of a head each, a row
- * apart, come from memory at half the rate. Of rows at random places it is a head's pieces, so that the page walks
- * of several rows wait together. */
+ * worked on. Where rows follow each other, and the heads in a row, it is whole rows, K and V in one where V lies
+ * behind K: pieces of a head each, a row apart, come from memory at half the rate. Of rows at random places it is a
+ * head's pieces, so that the page walks of several rows wait together. */
 struct rows_ahead {
     const char *const *row;
     size_t rows, bytes, at; /* left; of a row; asked for of this row */
-    size_t lines;           /* at a time */
 };
 
-CLSA_INLINE void rows_begin(struct rows_ahead *f, const char *const *row, size_t rows, size_t bytes,
-                            size_t times)
+CLSA_INLINE struct rows_ahead rows_begin(const char *const *row, size_t rows, size_t bytes)
 {
-    f->row = row;
-    f->rows = rows;
-    f->bytes = bytes;
-    f->at = 0;
-    f->lines = times ? (rows * ((bytes + LINE - 1) / LINE) + times - 1) / times : 0;
+    return (struct rows_ahead){row, rows, bytes, 0};
 }
 
-CLSA_INLINE void rows_fetch(struct rows_ahead *f)
+/* Lines at each of so many times. */
+CLSA_INLINE size_t rows_share(const struct rows_ahead *f, size_t part_bytes, size_t times)
 {
-    size_t lines = f->lines;
+    return times ? (f->rows * ((part_bytes + LINE - 1) / LINE) + times - 1) / times : 0;
+}
 
+CLSA_INLINE void rows_fetch(struct rows_ahead *f, size_t lines)
+{
     for (; lines > 0 && f->rows > 0; lines--) {
         _mm_prefetch(*f->row + f->at, _MM_HINT_T1);
         f->at += LINE;
@@ -82,7 +80,7 @@ CLSA_INLINE void rows_fetch(struct rows_ahead *f)
  * they load. `rows` and `vectors` (2 or 4) are compile-time constants. */
 CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *const *v, size_t keys,
                              size_t at, const int rows, const int vectors, struct rows_ahead *ahead,
-                             const enum clsa_kernel_dtype dtype)
+                             size_t lines, const enum clsa_kernel_dtype dtype)
 {
     vf sum[DIRECT_VALUE_ROWS][4];
     size_t t;
@@ -101,7 +99,7 @@ CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *cons
         for (c = 0; c < vectors; c += 2)
             load_two(v[t], at + (size_t)c * VF_N, dtype, &value[c], &value[c + 1]);
         if (ahead != NULL)
-            rows_fetch(ahead);
+            rows_fetch(ahead, lines);
         CLSA_UNROLL
         for (r = 0; r < rows; r++) {
             vf weight = vf_set1(p[(size_t)r * BLOCK_KEYS + t]);
@@ -121,37 +119,37 @@ CLSA_INLINE void direct_tile(float *const *acc, const float *p, const char *cons
 
 CLSA_INLINE void direct_values(float *const *acc, const float *p, const char *const *v, size_t keys,
                                size_t dv, const int rows, struct rows_ahead *ahead,
-                               const enum clsa_kernel_dtype dtype)
+                               size_t lines, const enum clsa_kernel_dtype dtype)
 {
     size_t at = 0;
 
     for (; at + 2 * PAIR <= dv; at += 2 * PAIR)
-        direct_tile(acc, p, v, keys, at, rows, 4, ahead, dtype);
+        direct_tile(acc, p, v, keys, at, rows, 4, ahead, lines, dtype);
     if (at < dv)
-        direct_tile(acc, p, v, keys, at, rows, 2, ahead, dtype);
+        direct_tile(acc, p, v, keys, at, rows, 2, ahead, lines, dtype);
 }
 
 CLSA_INLINE void direct_values_rows(float *const *acc, const float *p, const char *const *v,
                                     size_t keys, size_t dv, size_t rows, struct rows_ahead *ahead,
-                                    const enum clsa_kernel_dtype dtype)
+                                    size_t lines, const enum clsa_kernel_dtype dtype)
 {
     switch (rows) {
     case 1:
-        direct_values(acc, p, v, keys, dv, 1, ahead, dtype);
+        direct_values(acc, p, v, keys, dv, 1, ahead, lines, dtype);
         break;
 #if defined(__AVX512F__)
     case 3:
-        direct_values(acc, p, v, keys, dv, 3, ahead, dtype);
+        direct_values(acc, p, v, keys, dv, 3, ahead, lines, dtype);
         break;
     case 4:
-        direct_values(acc, p, v, keys, dv, 4, ahead, dtype);
+        direct_values(acc, p, v, keys, dv, 4, ahead, lines, dtype);
         break;
     case 5:
-        direct_values(acc, p, v, keys, dv, 5, ahead, dtype);
+        direct_values(acc, p, v, keys, dv, 5, ahead, lines, dtype);
         break;
 #endif
     default:
-        direct_values(acc, p, v, keys, dv, 2, ahead, dtype);
+        direct_values(acc, p, v, keys, dv, 2, ahead, lines, dtype);
         break;
     }
 }
@@ -250,11 +248,17 @@ static void list_rows(struct row_list *l, const struct key_run *run, size_t head
     }
 }
 
+/* What is fetched ahead while a head is worked on: lines at each tile of keys, and at each step over values. */
+struct fetches {
+    struct rows_ahead *with_keys, *with_values;
+    size_t key_lines, value_lines;
+};
+
 /* One K/V head against one block; q[i], acc, max and sum are those of its `group` query heads. */
 CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *rows,
-                             struct rows_ahead *ahead_k, struct rows_ahead *ahead_v,
-                             const float *const *q, float *const *acc, float *max, float *sum,
-                             size_t group, const enum clsa_kernel_dtype dtype)
+                             const struct fetches *f, const float *const *q, float *const *acc,
+                             float *max, float *sum, size_t group,
+                             const enum clsa_kernel_dtype dtype)
 {
     _Alignas(64) float score[DIRECT_GROUP * BLOCK_KEYS];
     size_t g, i, t, strip;
@@ -267,7 +271,7 @@ CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *r
             for (i = 0; i < strip; i++)
                 _mm_store_ps(score + (g + i) * BLOCK_KEYS + t, dots[i]);
             if (g == 0)
-                rows_fetch(ahead_k);
+                rows_fetch(f->with_keys, f->key_lines);
         }
     }
     for (i = 0; i < group; i++)
@@ -276,7 +280,8 @@ CLSA_INLINE void direct_head(const struct clsa_attn *a, const struct row_list *r
     for (g = 0; g < group; g += strip) {
         strip = least(DIRECT_VALUE_ROWS, group - g);
         direct_values_rows(acc + g, score + g * BLOCK_KEYS, rows->v, rows->count, a->dv, strip,
-                           g == 0 && ahead_v->rows > 0 ? ahead_v : NULL, dtype);
+                           g == 0 && f->with_values->rows > 0 ? f->with_values : NULL,
+                           f->value_lines, dtype);
     }
 }
 
@@ -300,39 +305,43 @@ CLSA_INLINE void part_direct(const struct clsa_attn *a, const float *q, const st
 {
     _Alignas(64) float split[DIRECT_FLOATS];
     struct row_list now, next;
-    struct rows_ahead k = {NULL, 0, 0, 0, 0}, v = {NULL, 0, 0, 0, 0};
+    struct rows_ahead k = {NULL, 0, 0, 0}, v = {NULL, 0, 0, 0};
     const float *rows[DIRECT_GROUP];
     float *acc[DIRECT_GROUP];
-    size_t group = a->q_heads / a->kv_heads, count = run->end, begin, head, h, i;
-    size_t k_bytes = together(&a->k, a->d, a->kv_heads, dtype);
-    size_t v_bytes = together(&a->v, a->dv, a->kv_heads, dtype);
-    int whole = run->index == NULL && k_bytes > a->d * value_bytes(dtype) &&
-                v_bytes > a->dv * value_bytes(dtype);
-    size_t passes = whole ? a->kv_heads : 1;
+    size_t group = a->q_heads / a->kv_heads, count = run->end, known = count + a->next;
+    size_t k_head = a->d * value_bytes(dtype), v_head = a->dv * value_bytes(dtype);
+    size_t k_row = together(&a->k, a->d, a->kv_heads, dtype);
+    size_t v_row = together(&a->v, a->dv, a->kv_heads, dtype);
+    int whole = run->index == NULL && (a->kv_heads == 1 || (k_row > k_head && v_row > v_head));
+    int joined = whole && (const char *)a->v.base == (const char *)a->k.base + k_row &&
+                 a->v.row_stride_bytes == a->k.row_stride_bytes;
+    size_t passes = whole ? a->kv_heads : 1, k_bytes = whole ? k_row : k_head;
+    size_t v_bytes = whole ? v_row : v_head, begin, head, h, i;
+    struct fetches fetches = {&k, joined ? &k : &v, 0, 0};
 
     for (h = 0; dtype == CLSA_KERNEL_BF16 && h < a->q_heads; h++)
         split_row(split + h * a->d, q + h * a->d, a->d);
     if (dtype == CLSA_KERNEL_BF16)
         q = split;
     for (begin = 0; begin < count; begin += BLOCK_KEYS) {
-        for (head = 0; head < a->kv_heads; head++) {
-            size_t keys = least(BLOCK_KEYS, count - begin), ahead = begin + BLOCK_KEYS;
+        size_t keys = least(BLOCK_KEYS, count - begin), ahead = begin + keys;
 
+        for (head = 0; head < a->kv_heads; head++) {
             list_rows(&now, run, head, begin, keys);
             if (head == 0 || !whole) {
-                list_rows(&next, run, head, ahead,
-                          ahead < count ? least(BLOCK_KEYS, count - ahead) : 0);
-                rows_begin(&k, next.k, next.count, whole ? k_bytes : a->d * value_bytes(dtype),
-                           passes * ((keys + TILE_COLS - 1) / TILE_COLS));
-                rows_begin(&v, next.v, next.count, whole ? v_bytes : a->dv * value_bytes(dtype),
-                           passes * value_steps(keys, a->dv));
+                list_rows(&next, run, head, ahead, least(BLOCK_KEYS, known - ahead));
+                k = rows_begin(next.k, next.count, joined ? k_bytes + v_bytes : k_bytes);
+                v = rows_begin(next.v, next.count, v_bytes);
+                fetches.key_lines =
+                    rows_share(&k, k_bytes, passes * ((keys + TILE_COLS - 1) / TILE_COLS));
+                fetches.value_lines = rows_share(&v, v_bytes, passes * value_steps(keys, a->dv));
             }
             for (i = 0; i < group; i++) {
                 rows[i] = q + (head * group + i) * a->d;
                 acc[i] = out->acc + (head * group + i) * a->dv;
             }
-            direct_head(a, &now, &k, &v, rows, acc, out->max + head * group, out->sum + head * group,
-                        group, dtype);
+            direct_head(a, &now, &fetches, rows, acc, out->max + head * group,
+                        out->sum + head * group, group, dtype);
         }
     }
     if (dtype == CLSA_KERNEL_BF16)

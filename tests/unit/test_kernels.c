@@ -158,7 +158,8 @@ static void run_all(const struct clsa_kernels *k, int threads, struct outputs *o
                           D,
                           0.18f,
                           {kv, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4},
-                          {kv + KV_HEADS * D, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4}};
+                          {kv + KV_HEADS * D, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4},
+                          0};
     struct clsa_rows w = {kv, CLSA_KERNEL_F32, 96 * 4, 0};
     struct clsa_par_topk_job select = {o->index, o->score, TOKENS, PICK, 0};
     struct clsa_par_index_job score = {
@@ -217,7 +218,8 @@ START_TEST(all_selected_is_dense)
                           D,
                           0.18f,
                           {kv, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4},
-                          {kv + KV_HEADS * D, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4}};
+                          {kv + KV_HEADS * D, CLSA_KERNEL_F32, 2 * KV_HEADS * D * 4, D * 4},
+                          0};
     int32_t all[KEYS];
     struct clsa_par_attn_job jobs[2] = {{&a, x, out[0], NULL, 0, KEYS},
                                         {&a, x, out[1], all, 0, KEYS}};
@@ -242,7 +244,7 @@ START_TEST(no_jobs_no_work)
 {
     const struct clsa_kernels *k = clsa_kernels_best();
     struct clsa_attn a = {
-        2, 1, 4, 4, 1, {NULL, CLSA_KERNEL_F32, 16, 16}, {NULL, CLSA_KERNEL_F32, 16, 16}};
+        2, 1, 4, 4, 1, {NULL, CLSA_KERNEL_F32, 16, 16}, {NULL, CLSA_KERNEL_F32, 16, 16}, 0};
     float out[8] = {1, 1, 1, 1, 1, 1, 1, 1}, q[8] = {0};
     struct clsa_par_attn_job empty = {&a, q, out, NULL, 0, 0};
     int i;
