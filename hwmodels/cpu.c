@@ -59,7 +59,6 @@ static void place_by_parts(const struct clsa_machine *m, double in_l2, double in
     const double l2_rate = m->l2_core_bandwidth * clock;
     const double l3_rate = fmin(l2_rate, m->l3_core_bandwidth * clock);
     const double in_l3 = in_cache - in_l2, in_dram = 1 - in_cache;
-    const double dot = m->core_dot > 0 ? m->core_dot : m->core_stream;
     const double near = in_l2 / l2_rate + in_l3 / l3_rate, page = m->core_page_break / m->tlb_page;
     *out = (struct clsa_cpu_place){
         .in_l2 = in_l2,
@@ -67,8 +66,7 @@ static void place_by_parts(const struct clsa_machine *m, double in_l2, double in
         .dram = in_dram,
         .latency = in_l2 * m->l2_latency / m->core_clock + in_l3 * m->l3_latency / m->core_clock +
                    in_dram * m->dram_latency,
-        .read = near + in_dram * (1 / m->core_stream + page) / m->dram_share,
-        .dot = near + in_dram * (1 / dot + page) / m->dram_share};
+        .read = near + in_dram * (1 / m->core_stream + page) / m->dram_share};
 }
 
 /* Seconds a byte of each of `threads` threads: from the curve of one thread and that of all where it was measured,
@@ -88,8 +86,6 @@ static double curve_seconds(const struct clsa_machine *m, const struct clsa_curv
 static void place_by_curves(const struct clsa_machine *m, double distance, double age, double threads,
                             struct clsa_cpu_place *out)
 {
-    const struct clsa_curve *dot = m->curve_dot.n ? &m->curve_dot : &m->curve_stream;
-    const struct clsa_curve *dot_all = m->curve_dot_all.n ? &m->curve_dot_all : &m->curve_stream_all;
     const double foreign = distance <= m->l2_size ? 0 : m->l3_foreign / sharers_of(m, threads);
     const double far = 1 / clsa_curve_at(&m->curve_stream, INFINITY, 0, 0);
     const double near = 1 / clsa_curve_at(&m->curve_stream, 4 * m->l2_size, 0, 0);
@@ -101,14 +97,12 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
     out->since = foreign > 0 ? distance + foreign * age : distance;
     out->in_l2 = in_l2;
     out->read = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, out, 0, 1);
-    out->dot = curve_seconds(m, dot, dot_all, out, 0, 1);
     out->dram = far > near ? fmin(1 - in_l2, fmax(0, (out->read - near) / (far - near))) : 1 - in_l2;
     out->latency = m->curve_latency.n
                        ? fmin(m->dram_latency, clsa_curve_at(&m->curve_latency, out->since, 0, foreign))
                        : in_l2 * m->l2_latency / m->core_clock + (1 - in_l2 - out->dram) * l3 +
                              out->dram * m->dram_latency;
     out->read += out->dram * fmax(0, out->read - near) * slower;
-    out->dot += out->dram * fmax(0, out->dot - near) * slower;
     out->in_cache = fmax(in_l2, 1 - fmax(0, out->latency - l3) / fmax(1e-12, m->dram_latency - l3));
 }
 
@@ -207,18 +201,21 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
                     double walk_seconds)
 {
     const struct clsa_machine *m = machine;
-    const double measured = row_by_curves(m, call->demand, row_bytes, pool_bytes, at);
-    if (measured > 0)
-        return measured / or_one(call->memory_efficiency) + call->row_cycles / m->core_clock +
-               walk_again(m, pool_bytes, row_bytes, measured, at) / fmax(1, m->tlb_walkers);
     const double clock = m->core_clock, line = m->l2_line, lines = ceil(row_bytes / line);
     const double most = call->demand && m->core_demand > 0 ? m->core_demand : m->core_inflight;
     const double at_once = call->inflight_lines > 0 ? fmin(most, call->inflight_lines) : most;
     const double in_l2 = at->in_l2, in_l3 = at->in_cache - in_l2, in_dram = 1 - at->in_cache;
     const double l2 = m->l2_latency / clock, l3 = m->l3_latency / clock;
-    const double first = at->latency / at_once;
     /* A line behind the first follows at its level's rate, but no later than a first line would. */
     const double l2_next = fmin(l2 / at_once, line / (m->l2_core_bandwidth * clock));
+    const double measured = row_by_curves(m, call->demand, row_bytes, pool_bytes, at);
+    if (measured > 0) { /* beyond a core's L2 */
+        const double beyond = measured / or_one(call->memory_efficiency) +
+                              walk_again(m, pool_bytes, row_bytes, measured, at) / fmax(1, m->tlb_walkers);
+        return in_l2 * (l2 / at_once + (lines - 1) * l2_next) + (1 - in_l2) * beyond +
+               call->row_cycles / m->core_clock;
+    }
+    const double first = at->latency / at_once;
     const double l3_next = fmin(l3 / at_once, line / (m->l3_core_bandwidth * clock));
     const double dram_next =
         fmin(m->dram_latency / at_once, m->core_rows > 0 ? line / m->core_rows : INFINITY);
@@ -231,10 +228,10 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
 /* Forking and joining `threads`: rounds of waking and waiting, so it grows with the logarithm. */
 static double fork_seconds(const struct clsa_machine *m, double threads)
 {
-    if (threads <= 1 || m->core_count <= 1)
-        return m->fork_join_one;
-    return m->fork_join_one +
-           (m->fork_join - m->fork_join_one) * fmin(1, log(threads) / log(m->core_count));
+    double seconds = m->fork_join_one;
+    if (threads > 1 && m->core_count > 1)
+        seconds += (m->fork_join - m->fork_join_one) * fmin(1, log(threads) / log(m->core_count));
+    return seconds * m->fork_share;
 }
 
 /* The slowest of `used` threads over their mean, the last part being a fraction of one. Shares that shrink
@@ -285,10 +282,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             place_by_parts(m, s->in_l2, s->in_cache, clock, &at);
         else
             clsa_cpu_place_find(m, s->distance, s->age, used, &at);
-        const double first = fmin(s->bytes, s->cold_bytes * (s->cold_units ? ceil(call->parts) : used));
+        const double first = fmin(s->bytes, s->cold_bytes * used);
         double walk = 0;
-        double seconds =
-            (s->bytes - first) * (call->dot ? at.dot : at.read) / or_one(call->memory_efficiency);
+        double seconds = (s->bytes - first) * at.read / or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
             walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
                             : (1 - at.in_cache) * clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);
@@ -298,8 +294,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         if (first > 0)
             cold += first / s->cold_row_bytes / used *
                     clsa_cpu_row(m, &cold_call, s->cold_row_bytes, &at, s->pool_bytes, walk);
-        if (s->handed && used < asked) {
-            /* What other cores wrote comes over as if from memory. */
+        if (used < asked && (s->handed || parts > 1)) {
+            /* Which threads get to work is up to chance: what other cores wrote, or worked on before, comes over as
+             * if from memory. */
             struct clsa_cpu_place far;
             clsa_cpu_place_find(m, INFINITY, 0, used, &far);
             seconds += s->bytes * (1 - used / asked) * fmax(0, far.read - at.read);
@@ -313,8 +310,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram * s->bytes;
     }
-    const double overlap = call->serial ? 0 : call->overlap > 0 ? call->overlap : 1;
-    const double mine = fmax(arithmetic, core) + (1 - overlap) * fmin(arithmetic, core) + cold;
+    const double mine = fmax(arithmetic, core) + call->exposed * fmin(arithmetic, core) + cold;
     /* The machine-wide limit meets all threads together, however uneven their shares, and while one
      * waits for it others work. */
     const double shared = dram / uneven;
@@ -326,26 +322,33 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
                    call->tail_cycles / clock + (parts > 1 ? fork_seconds(m, asked) : 0);
 }
 
-void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
-                     double *core, double *dram)
+struct clsa_cpu_shares clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads,
+                                       const struct clsa_probe *probe)
 {
+    struct clsa_cpu_shares out = {.core = 1, .fork = 1};
     struct clsa_machine m = *machine; /* borrows the strings */
     const double n = fmin(threads ? threads : m.core_count, m.core_count);
     struct clsa_cpu_place at;
-    m.dram_share = 1;
+    m.dram_share = m.fork_share = 1;
     clsa_cpu_place_find(&m, probe->stream_bytes * n, 0, n, &at);
-    *core = probe->flops / (n > 1 || m.vector_one <= 0 ? m.vector_fp32 / m.core_count * n : m.vector_one);
-    *dram = probe->stream / (m.curve_stream.n ? n / at.read
-                                              : fmin(n / at.read, m.dram_bandwidth * m.dram_stream));
+    if (m.vector_mixed > 0)
+        out.core = probe->flops /
+                   (n > 1 || m.vector_mixed_one <= 0 ? m.vector_mixed / m.core_count * n : m.vector_mixed_one);
+    out.dram = probe->stream / (m.curve_stream.n ? n / at.read
+                                                 : fmin(n / at.read, m.dram_bandwidth * m.dram_stream));
+    if (probe->fork_join > 0 && fork_seconds(&m, n) > 0)
+        out.fork = probe->fork_join / fork_seconds(&m, n);
+    return out;
 }
 
 int clsa_cpu_as_found(struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe)
 {
     static const char source[] = "found beside the run, against the file";
-    double core, dram;
-    clsa_cpu_shares(machine, threads, probe, &core, &dram);
-    const int status = clsa_machine_found(machine, CLSA_MACHINE_core_share, core, source);
-    return status ? status : clsa_machine_found(machine, CLSA_MACHINE_dram_share, dram, source);
+    const struct clsa_cpu_shares found = clsa_cpu_shares(machine, threads, probe);
+    int status = clsa_machine_found(machine, CLSA_MACHINE_core_share, found.core, source);
+    if (!status)
+        status = clsa_machine_found(machine, CLSA_MACHINE_dram_share, found.dram, source);
+    return status ? status : clsa_machine_found(machine, CLSA_MACHINE_fork_share, found.fork, source);
 }
 
 double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_bytes, double row_bytes,

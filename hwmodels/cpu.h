@@ -23,9 +23,8 @@ struct clsa_cpu_stream {
     double again_bytes;  /* further reads of the same bytes, answered by the core's own L2 */
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
-    double cold_bytes;   /* of what each thread, or each unit of work, reads: its first, which no prefetch */
-    bool cold_units;     /* foresaw. They come like random rows of so many bytes, before the arithmetic */
-    double cold_row_bytes;
+    double cold_bytes;   /* of what each thread reads: its first, which no prefetch foresaw. They come like */
+    double cold_row_bytes; /* random rows of so many bytes, before the arithmetic */
     bool handed;         /* written by all threads just before: who reads it alone has only his part near */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
     double age;          /* seconds since the last use: time for others to fill the last cache */
@@ -43,11 +42,9 @@ struct clsa_cpu_call {
     double vector_efficiency, matrix_efficiency; /* of the machine's rates; 0: 1 */
     double memory_efficiency;   /* of streaming rates; 0: 1 */
     double inflight_lines;      /* of one core on random rows; 0: the machine's */
-    bool dot;                   /* streams are multiplied with a vector as they come: core.dot */
     bool demand;                /* rows are not prefetched by the kernel: plain loads */
     double row_cycles;          /* of the loop around a random row */
-    double overlap;             /* part of the shorter of memory and arithmetic that hides; 0: 1 */
-    bool serial;                /* memory and arithmetic take turns, whatever overlap says */
+    double exposed;             /* part of the shorter of memory and arithmetic that does not hide; 1: they take turns */
     double cycles;              /* further arithmetic of all threads together, in cycles of one core */
     double fixed_cycles;        /* set-up before the first part */
     double tail_cycles;         /* on one thread after the last part (joining parts) */
@@ -88,7 +85,7 @@ struct clsa_cpu_place {
     double dram;            /* part of a stream that comes from memory */
     double latency;         /* seconds of a dependent load, page walks aside */
     double since, foreign, threads; /* by curves: bytes since, of one thread and of others; 0 otherwise */
-    double read, dot;       /* seconds a byte of one thread that streams it, and that multiplies it meanwhile */
+    double read;            /* seconds a byte of one thread that streams it */
 };
 
 /* Finds it from the distinct bytes that `threads` together touched since, its own too, and the seconds: by the
@@ -112,15 +109,20 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
 /* What a short look at the host found. Each thread streams from so much, beyond its share of most caches. */
 #define CLSA_PROBE_BYTES (128.0 * 1048576)
 struct clsa_probe {
-    double flops;       /* a second, of all threads that looked */
+    double flops;       /* a second, of all threads that looked: of vector.mixed */
     double stream;      /* bytes a second, of all, each beyond its share of any cache */
     double stream_bytes; /* that each went through */
+    double fork_join;    /* seconds of a parallel region; 0: not looked at */
 };
 
-/* The parts of a machine's arithmetic and of its memory's rate that `threads` found. */
-void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
-                     double *core, double *dram);
-/* Sets core.share and dram.share of a machine so that it computes and streams as `threads` found. The machine's own
+/* The parts of a machine's arithmetic, of its memory's rate and of the time of a parallel region that `threads`
+ * found. */
+struct clsa_cpu_shares {
+    double core, dram, fork;
+};
+struct clsa_cpu_shares clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads,
+                                       const struct clsa_probe *probe);
+/* Sets core.share, dram.share and fork_join.share of a machine so that it is as `threads` found. The machine's own
  * figures stay. Returns 0 or CLSA_ENOMEM. */
 int clsa_cpu_as_found(struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe);
 

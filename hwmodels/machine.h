@@ -49,6 +49,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(special_rate, "special.rate", COUNT_PER_CYCLE, CLSA_MAY_GPU, 16, 1, 1024,                    \
       "exponentials and the like an SM finishes a cycle")                                          \
     /* CPU compute */                                                                              \
+    X(vector_mixed, "vector.mixed", FLOPS, CLSA_MAY_CPU, 0, 0, 1e16,                               \
+      "all cores on bf16 rows times a vector, near the core: loads, widening, multiply-adds; 0: not known") \
+    X(vector_mixed_one, "vector.mixed_one", FLOPS, CLSA_MAY_CPU, 0, 0, 1e15,                       \
+      "the same of one thread alone")                                                              \
     X(vector_one, "vector.fp32_one", FLOPS, CLSA_MAY_CPU, 0, 0, 1e15,                              \
       "vector.fp32 of one core alone, where threads share cores; 0: an equal part at its clock")   \
     X(core_count, "core.count", COUNT, CLSA_NEED_CPU, 0, 1, 65536, "physical cores")               \
@@ -65,8 +69,6 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "lines that may wait behind page walks at once")                                             \
     X(core_stream, "core.stream", BYTES_PER_S, CLSA_NEED_CPU, 0, 1e6, 1e13,                        \
       "bytes a second one core streams from DRAM with the hardware prefetchers, huge pages")       \
-    X(core_dot, "core.dot", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                                 \
-      "the same while every bf16 value is multiplied with a float32 and added; 0: as core.stream") \
     X(core_rows, "core.rows", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                               \
       "bytes a second one core fetches from DRAM within rows at random places, beyond a row's "    \
       "first line; 0: each line waits like the first")                                             \
@@ -78,6 +80,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "one parallel region: waking threads, handing them a small input, waiting for the last")                          \
     X(fork_join_one, "fork_join.one", SECONDS, CLSA_MAY_CPU, 0, 0, 1e-2,                           \
       "a parallel region of one thread")                                                           \
+    X(fork_share, "fork_join.share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                            \
+      "how long a parallel region takes now, as a part of what it took when measured")             \
     X(call_cost, "call.cost", SECONDS, CLSA_MAY_CPU, 2e-7, 0, 1e-3, "one kernel call on one core") \
     /* caches */                                                                                   \
     X(l1_size, "l1.size", BYTES, CLSA_NEED_BOTH, 0, 256, 1e9, "L1 data cache an SM or core")       \
@@ -184,9 +188,6 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(curve_stream, "curve.stream", BYTES_PER_S, "streaming reads of one thread")                  \
     X(curve_stream_all, "curve.stream_all", BYTES_PER_S,                                           \
       "streaming reads of each thread, all of them at once")                                       \
-    X(curve_dot, "curve.dot", BYTES_PER_S,                                                         \
-      "the same while every bf16 value is multiplied with a float32 and added, one thread")        \
-    X(curve_dot_all, "curve.dot_all", BYTES_PER_S, "the same of each thread, all of them at once") \
     X(curve_latency, "curve.latency", SECONDS, "dependent loads at random places")                 \
     X(curve_gather, "curve.gather", BYTES_PER_S, "rows at random places, one thread")              \
     X(curve_gather_all, "curve.gather_all", BYTES_PER_S, "the same of each thread, all at once")   \

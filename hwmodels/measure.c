@@ -18,8 +18,6 @@
 #define AGAIN_BYTES (UINT64_C(4) << 20)
 /* How far ahead a product asks for lines where that helps, as kernels/x86/tile.h does, how often both ways are
  * tried, and on how much: beyond most caches. */
-#define DOT_AHEAD_BYTES 4096u
-#define AHEAD_TRIES 5
 #define STREAM_BYTES (128u << 20)
 
 /* ---- what the operating system says ---- */
@@ -60,8 +58,8 @@ static void measure_core(struct clsa_bench *b)
     clsa_bench_call(b);
     for (int i = 0; i < (b->threads > 1 ? 2 : 1) && !b->status; i++) {
         clsa_bench_clock(b, both[i]);
-        clsa_bench_arithmetic(b, both[i], false);
-        clsa_bench_arithmetic(b, both[i], true);
+        for (int kind = CLSA_BENCH_FMA; kind <= CLSA_BENCH_MIXED; kind++)
+            clsa_bench_arithmetic(b, both[i], (enum clsa_bench_arithmetic_kind)kind);
         clsa_bench_fork_join(b, both[i]);
     }
 }
@@ -79,11 +77,8 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
             clsa_bench_latency(b, &a);
     for (size_t i = 0; i < sizeof reads / sizeof *reads && !b->status; i++)
         for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++)
-            for (int kind = CLSA_BENCH_READ; kind <= CLSA_BENCH_DOT_LONG && !b->status; kind++) {
-                const uint32_t threads = all ? b->threads : 1;
-                if ((a.bytes = (reads[i] << 10) * threads) <= huge->bytes)
-                    clsa_bench_read(b, &a, reads[i] << 10, threads, (enum clsa_bench_stream)kind);
-            }
+            if ((a.bytes = (reads[i] << 10) * (all ? b->threads : 1)) <= huge->bytes && !b->status)
+                clsa_bench_read(b, &a, reads[i] << 10, all ? b->threads : 1);
     a.bytes = AGAIN_BYTES < huge->bytes ? AGAIN_BYTES : huge->bytes;
     if (!b->status)
         clsa_bench_again(b, &a);
@@ -108,30 +103,11 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
         }
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
-        for (int kind = CLSA_BENCH_READ; kind <= CLSA_BENCH_DOT_LONG && !b->status; kind++) {
-            clsa_bench_read(b, &a, bytes, 1, (enum clsa_bench_stream)kind);
-            if (all && !b->status)
-                clsa_bench_read(b, &a, most, b->threads, (enum clsa_bench_stream)kind);
-        }
+        clsa_bench_read(b, &a, bytes, 1);
+        if (all && !b->status)
+            clsa_bench_read(b, &a, most, b->threads);
         if (all && !b->status && a.page == CLSA_PAGE_HUGE)
             clsa_bench_loaded(b, &a);
-    }
-}
-
-/* Whether asking for lines ahead makes products with a vector stream faster here, the faster way stays. */
-static void choose_ahead(struct clsa_bench *b, const struct clsa_area *a)
-{
-    _Alignas(64) float x[256] = {0};
-    const uint64_t bytes = a->bytes < STREAM_BYTES ? a->bytes : STREAM_BYTES;
-    double least = INFINITY;
-    for (int i = 0; i < 2 * AHEAD_TRIES; i++) {
-        const uint64_t ahead = i % 2 ? DOT_AHEAD_BYTES : 0, start = clsa_now_ns();
-        clsa_bench_sink += (uint64_t)clsa_host_dot(a->base, bytes / 512 * 256, x, ahead, true);
-        const double ns = (double)(clsa_now_ns() - start);
-        if (ns < least) {
-            least = ns;
-            b->dot_ahead = ahead;
-        }
     }
 }
 
@@ -166,7 +142,6 @@ static void measure_everything(struct clsa_bench *b)
     if (b->status || !clsa_area_open(b, b->memory_bytes, CLSA_PAGE_SMALL, &pages[0]))
         return;
     if (clsa_area_open(b, b->memory_bytes, CLSA_PAGE_HUGE, &pages[1])) {
-        choose_ahead(b, &pages[1]);
         uint64_t longest = 0;
         for (uint32_t round = 0; !b->status; round++) {
             const uint64_t start = clsa_now_ns(), end = start + longest;
@@ -181,18 +156,21 @@ static void measure_everything(struct clsa_bench *b)
     clsa_area_close(&pages[0]);
 }
 
-/* What a probe takes: how fast `threads` compute and stream right now. Threads of others on the same cores
- * show in the multiply-adds, not in the clock. */
+/* What a probe takes: how fast `threads` compute, stream, and fork and join right now. Threads of others on the same cores
+ * take turns at instructions: they show where many of them could go at once, not in the clock and hardly in
+ * multiply-adds alone. */
 static void measure_probe(struct clsa_bench *b)
 {
     const uint64_t each = b->memory_bytes / b->threads < (uint64_t)CLSA_PROBE_BYTES
                               ? b->memory_bytes / b->threads
                               : (uint64_t)CLSA_PROBE_BYTES;
     struct clsa_area a;
-    clsa_bench_arithmetic(b, b->threads, false);
+    clsa_bench_arithmetic(b, b->threads, CLSA_BENCH_MIXED);
+    if (!b->status)
+        clsa_bench_fork_join(b, b->threads);
     if (b->status || !clsa_area_open(b, each * b->threads, CLSA_PAGE_HUGE, &a))
         return;
-    clsa_bench_read(b, &a, each, b->threads, CLSA_BENCH_READ);
+    clsa_bench_read(b, &a, each, b->threads);
     clsa_area_close(&a);
 }
 
@@ -203,11 +181,13 @@ int clsa_measure_probe(uint32_t threads, struct clsa_probe *out, struct clsa_err
     const int status = clsa_measure_host(&options, &set, err);
     if (status)
         return status;
-    const struct clsa_measured *c = clsa_measured_find(&set, "fma_f32", 0, 0, 0, 0);
+    const struct clsa_measured *c = clsa_measured_find(&set, "mixed", 0, 0, 0, 0);
     const struct clsa_measured *r = clsa_measured_find(&set, "read", 0, 0, 0, 0);
+    const struct clsa_measured *f = clsa_measured_find(&set, "fork_join", 0, 0, 0, 0);
     out->flops = c ? c->value * 1e9 : 0;
     out->stream = r ? r->value * 1e9 : 0;
     out->stream_bytes = r ? (double)r->footprint_bytes : 0;
+    out->fork_join = f ? f->value * 1e-6 : 0;
     clsa_measurement_destroy(&set);
     return CLSA_OK;
 }

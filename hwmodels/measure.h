@@ -4,7 +4,7 @@
  * samples (half of those taken), each about a millisecond long; the fastest sample and the median of all stand
  * beside it. Everything is measured in rounds of some seconds. Of what a core has to itself the best round
  * stands; of what all share and others take for longer than a sample (memory's rate, room in the last cache) the
- * middle round, as it usually was. Rounds of several runs, hours apart or between other work, can be joined.
+ * mean of the middle half of the rounds, as it usually was. Rounds of several runs, hours apart or between other work, can be joined.
  * One run takes under a minute. Nothing is written outside memory. */
 #ifndef CLSA_HWMODELS_MEASURE_H
 #define CLSA_HWMODELS_MEASURE_H
@@ -20,12 +20,11 @@
  *   latency     dependent loads, one a cache line, over footprint_bytes            unit "ns"
  *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
- *   dot         the same, every bfloat16 value multiplied with a float32 and added  unit "GB/s"
- *   dot_long    the same in long rows, each in one chain of sums                    unit "GB/s"
  *   again       streaming reads by one thread of what lay idle in the last cache for row_bytes us  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
+ *   mixed       loads, widening and multiply-adds of bfloat16 rows with a vector, from L2  unit "GFLOP/s"
  *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
  *   clock       chain of dependent integer adds on every thread                    unit "GHz"
  *   fork_join   one parallel region that hands over a small input and its results  unit "us"
@@ -53,7 +52,7 @@ struct clsa_measure_options {
     uint64_t memory_bytes;  /* largest footprint; 0: 4 GiB, or a third of what is free */
     uint32_t repeats;       /* samples a figure and round; 0: 15 */
     uint32_t rounds;        /* 0: as many as end within three quarters of a minute, at least two */
-    bool probe;             /* only fma_f32 and read (beyond the caches) of `threads` */
+    bool probe;             /* only mixed, fork_join and read (beyond the caches) of `threads` */
     void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
     void *user;
 };
@@ -61,7 +60,7 @@ struct clsa_measure_options {
 /* Runs all measurements; every round is rows of its own. Returns 0, CLSA_ENOMEM. Release with clsa_measurement_destroy. */
 int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
                       struct clsa_err *err);
-/* How fast `threads` (0: all) compute and stream right now, in a tenth of a second.
+/* How fast `threads` (0: all) compute, stream, fork and join right now, in a tenth of a second.
  * Returns 0, CLSA_ENOMEM. */
 struct clsa_probe;
 int clsa_measure_probe(uint32_t threads, struct clsa_probe *out, struct clsa_err *err);
@@ -79,7 +78,9 @@ const struct clsa_measured *clsa_measured_find(const struct clsa_measurement_set
 int clsa_measurement_read(const char *path, struct clsa_measurement_set *set, struct clsa_err *err);
 
 /* Makes one row of all that speak of the same figure: of one core's own (up to CLSA_MEASURED_OWN bytes, or without a
- * footprint) the best, of what is shared, or what threads do together, the middle one, the faster of two. */
+ * footprint) the best, of all cores too where it is "mixed" (what others take of it is for probes to find); of what is
+ * shared, or what threads do together, the mean (of logarithms) of the middle half: what takes turns between two states
+ * has a middle that is one of them by chance. */
 #define CLSA_MEASURED_OWN (UINT64_C(512) << 10)
 void clsa_measurement_settle(struct clsa_measurement_set *set);
 

@@ -26,6 +26,7 @@
 /* Values that a parallel region is given, and that each of its units makes; lines that a thread finds one through
  * the other before it knows what to do: arguments, what is left of the work, shapes, pointers. */
 #define HANDED 256
+#define MIXED_VALUES (UINT64_C(64) << 10) /* 128 KiB of bfloat16: in any L2, in few L1 */
 #define RESULTS 16
 #define LINKS 5
 
@@ -243,13 +244,8 @@ void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole)
 
 /* All threads read parts of the area of their own; a sample lasts from the first's start to the last's
  * end. Parts beyond the caches continue where the sample before ended, so that each sample stays short. */
-void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads,
-                     enum clsa_bench_stream kind)
+void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads)
 {
-    static const char *const names[] = {"read", "dot", "dot_long"};
-    _Alignas(64) float x[256];
-    for (int i = 0; i < 256; i++)
-        x[i] = (float)i;
     struct samples s = samples_begin(b);
     bool more = true;
     const uint64_t once = bytes < 4u << 20 ? bytes : 4u << 20;
@@ -265,10 +261,7 @@ void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t b
             for (uint64_t i = 0; i < rounds; i++) {
                 if (at + once > bytes)
                     at = 0;
-                total += kind == CLSA_BENCH_READ
-                             ? clsa_host_read(mine + at, once)
-                             : (uint64_t)clsa_host_dot(mine + at, once / 2, x, b->dot_ahead,
-                                                       kind == CLSA_BENCH_DOT_LONG);
+                total += clsa_host_read(mine + at, once);
                 at += once;
             }
             const uint64_t stop = clsa_now_ns();
@@ -282,7 +275,7 @@ void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t b
         if (r) /* the first round warms caches and clocks */
             more = samples_add(b, &s, (double)(end - begin));
     }
-    note(b, (struct clsa_measured){names[kind], threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
+    note(b, (struct clsa_measured){"read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s,
          (double)(once * threads * rounds), true);
 }
 
@@ -355,32 +348,55 @@ static double thread_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, bool bf16)
+static float arithmetic(enum clsa_bench_arithmetic_kind kind, const uint16_t *data, uint64_t *flops)
 {
-    struct samples s = samples_begin(b);
-    bool more = true;
+    _Alignas(64) static const float x[2 * CLSA_MIXED_ROW];
     const uint64_t rounds = 50000;
+    float sum = 0;
+    if (kind == CLSA_BENCH_FMA)
+        return clsa_host_fma(rounds, flops);
+    if (kind == CLSA_BENCH_DOT_BF16)
+        return clsa_host_dot_bf16(rounds, flops);
+    for (uint64_t i = 0; i < rounds / 100; i++)
+        sum += clsa_host_mixed(data, MIXED_VALUES, x);
+    *flops = rounds / 100 * MIXED_VALUES * 2;
+    return sum;
+}
+
+/* The rates of all threads, each over its own time, added up: who ends early takes over work in a kernel. */
+void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_bench_arithmetic_kind kind)
+{
+    static const char *const names[] = {"fma_f32", "dot_bf16", "mixed"};
+    struct samples s = samples_begin(b);
+    uint16_t *data = clsa_aligned(64, threads, MIXED_VALUES * sizeof *data);
+    bool more = true;
     uint64_t flops = 0;
+    if (!data) {
+        clsa_bench_out_of_memory(b);
+        return;
+    }
+    memset(data, 0, threads * MIXED_VALUES * sizeof *data);
     for (uint32_t r = 0; more; r++) {
-        double keep = 0, slowest = 0;
+        double keep = 0, rate = 0;
         flops = 0;
-#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep) reduction(max : slowest)
+#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep, rate)
         {
             uint64_t mine;
             const double start = thread_ns();
-            keep += bf16 ? clsa_host_dot_bf16(rounds, &mine) : clsa_host_fma(rounds, &mine);
-            slowest = thread_ns() - start;
+            keep += arithmetic(kind, data + (size_t)thread_id() * MIXED_VALUES, &mine);
+            rate += (double)mine / (thread_ns() - start);
             flops += mine;
         }
         if (flops == 0)
-            return;
+            break;
         if (r)
-            more = samples_add(b, &s, slowest);
+            more = samples_add(b, &s, (double)flops / rate);
         clsa_bench_sink += (uint64_t)keep;
     }
-    note(b, (struct clsa_measured){bf16 ? "dot_bf16" : "fma_f32", threads, 0, 0, 0, 0, 0, 0,
-                                   "GFLOP/s"},
-         &s, (double)flops, true);
+    free(data);
+    if (flops)
+        note(b, (struct clsa_measured){names[kind], threads, 0, 0, 0, 0, 0, 0, "GFLOP/s"}, &s,
+             (double)flops, true);
 }
 
 void clsa_bench_clock(struct clsa_bench *b, uint32_t threads)

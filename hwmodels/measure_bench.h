@@ -21,7 +21,6 @@ struct clsa_bench {
     uint32_t threads, repeats;
     uint64_t memory_bytes;
     uint64_t last_bytes; /* of the last cache */
-    uint64_t dot_ahead;  /* how far ahead products with a vector ask for lines */
     size_t room;
     struct clsa_rng rng;
     uint64_t *offsets; /* of CLSA_BENCH_ROWS rows, and 1024 more a thread */
@@ -51,15 +50,14 @@ void clsa_area_close(struct clsa_area *a);
 /* Dependent loads over an area, alone and while the other threads stream from the rest of it. */
 void clsa_bench_latency(struct clsa_bench *b, const struct clsa_area *a);
 void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole);
-/* Streams of `bytes` a thread, with products or without; what an idle footprint loses; rows at random places. */
-enum clsa_bench_stream { CLSA_BENCH_READ, CLSA_BENCH_DOT, CLSA_BENCH_DOT_LONG };
-void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads,
-                     enum clsa_bench_stream kind);
+/* Streams of `bytes` a thread; what an idle footprint loses; rows at random places. */
+void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads);
 void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a);
 void clsa_bench_gather(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes, uint32_t threads,
                        bool fetch);
 /* What threads do by themselves. */
-void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, bool bf16);
+enum clsa_bench_arithmetic_kind { CLSA_BENCH_FMA, CLSA_BENCH_DOT_BF16, CLSA_BENCH_MIXED };
+void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_bench_arithmetic_kind kind);
 void clsa_bench_clock(struct clsa_bench *b, uint32_t threads);
 void clsa_bench_fork_join(struct clsa_bench *b, uint32_t threads);
 void clsa_bench_call(struct clsa_bench *b);

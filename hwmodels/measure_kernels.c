@@ -61,6 +61,19 @@ static uint64_t read_plain(const void *data, uint64_t bytes)
 }
 
 /* Eight accumulators hide a multiply-add's latency of 4 cycles at two a cycle. */
+static float mixed_plain(const void *data, uint64_t n_values, const float *x)
+{
+    const uint16_t *values = data;
+    float sum[4] = {0};
+    for (uint64_t i = 0; i < n_values; i++) {
+        const uint32_t bits = (uint32_t)values[i] << 16;
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        sum[i % 4] += f * x[i % (2 * CLSA_MIXED_ROW)];
+    }
+    return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
 static float fma_plain(uint64_t rounds, uint64_t *flops)
 {
     float a[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -160,6 +173,47 @@ WITH("avx512f,avx512bf16") static float dot_avx512(uint64_t rounds, uint64_t *fl
     return _mm512_cvtss_f32(a[0]);
 }
 
+/* Each row's products in one chain of sums, rows one after another: as many instructions at once as the processor
+ * takes. A vector of bfloat16 is two of float32: values at odd places lie in the upper halves, those at even places
+ * are shifted there. */
+#define MIXED(name, attribute, vector, zero, load, shift, mask, as_float, fma, add, loadx, bytes)             \
+    attribute static float name(const unsigned char *p, uint64_t n_values, const float *x)                    \
+    {                                                                                                         \
+        vector all = zero;                                                                                    \
+        float lane[16] = {0}, sum = 0;                                                                        \
+        for (uint64_t row = 0; row < 2 * n_values; row += 2 * CLSA_MIXED_ROW) {                               \
+            const float *mine = x + (row & 2 * CLSA_MIXED_ROW) / 2; /* not to be kept in registers */         \
+            vector acc = zero;                                                                                \
+            _Pragma("GCC unroll 1")                                                                           \
+            for (uint64_t at = 0; at < 2 * CLSA_MIXED_ROW; at += bytes) {                                     \
+                acc = fma(as_float(shift(load(p + row + at), 16)), loadx(mine + at / 2), acc);                \
+                acc = fma(as_float(mask(load(p + row + at))), loadx(mine + at / 2 + bytes / 4), acc);         \
+            }                                                                                                 \
+            all = add(all, acc);                                                                              \
+        }                                                                                                     \
+        memcpy(lane, &all, sizeof all);                                                                       \
+        for (int j = 0; j < 16; j++)                                                                          \
+            sum += lane[j];                                                                                   \
+        return sum;                                                                                           \
+    }
+#define LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define LOAD512(p) _mm512_loadu_si512((const void *)(p))
+#define MASK256(v) _mm256_and_si256(v, _mm256_set1_epi32(-65536))
+#define MASK512(v) _mm512_and_si512(v, _mm512_set1_epi32(-65536))
+MIXED(mixed_avx2, WITH("avx2,fma"), __m256, _mm256_setzero_ps(), LOAD256, _mm256_slli_epi32, MASK256,
+      _mm256_castsi256_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_loadu_ps, 32)
+MIXED(mixed_avx512, WITH("avx512f"), __m512, _mm512_setzero_ps(), LOAD512, _mm512_slli_epi32, MASK512,
+      _mm512_castsi512_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_loadu_ps, 64)
+
+float clsa_host_mixed(const void *data, uint64_t n_values, const float *x)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        return mixed_avx512(data, n_values, x);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return mixed_avx2(data, n_values, x);
+    return mixed_plain(data, n_values, x);
+}
+
 uint64_t clsa_host_read(const void *data, uint64_t bytes)
 {
     if (__builtin_cpu_supports("avx512f"))
@@ -183,6 +237,11 @@ float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops)
 }
 
 #else
+
+float clsa_host_mixed(const void *data, uint64_t n_values, const float *x)
+{
+    return mixed_plain(data, n_values, x);
+}
 
 uint64_t clsa_host_read(const void *data, uint64_t bytes)
 {
@@ -247,8 +306,6 @@ static inline struct words words_load(const unsigned char *p)
 GATHER(gather_plain, , struct words, (struct words){{0}}, words_add, words_load, 4)
 
 #if defined(__x86_64__)
-#define LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define LOAD512(p) _mm512_loadu_si512((const void *)(p))
 GATHER(gather_avx2, WITH("avx2"), __m256i, _mm256_setzero_si256(), _mm256_add_epi64, LOAD256, 4)
 GATHER(gather_avx512, WITH("avx512f"), __m512i, _mm512_setzero_si512(), _mm512_add_epi64, LOAD512,
        8)
@@ -264,91 +321,6 @@ uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows
         return gather_avx2(base, offsets, rows, row_bytes, ahead);
 #endif
     return gather_plain(base, offsets, rows, row_bytes, ahead);
-}
-
-/* ---- products with a vector ---- */
-
-static float widened(uint16_t value)
-{
-    const uint32_t bits = (uint32_t)value << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static float dot_plain(const uint16_t *data, uint64_t n_values, const float *x)
-{
-    float sum[4] = {0};
-    for (uint64_t i = 0; i < n_values; i += 4)
-        for (int j = 0; j < 4; j++)
-            sum[j] += widened(data[i + (uint64_t)j]) * x[(i + (uint64_t)j) % 256];
-    return sum[0] + sum[1] + sum[2] + sum[3];
-}
-
-#if defined(__x86_64__)
-/* Rows of ROW_VALUES one after another, each in `chains` sums of its own: one as products of long rows have them,
- * more as short rows beside each other have. A vector of pairs is two of floats: the values at odd
- * places lie in the upper halves, those at even places are shifted there. */
-#define ROW_VALUES 1024
-#define CHAINS 4
-#define DOT(name, attribute, vector, zero, load, as_float, high, low, fma, add, loadx, bytes)      \
-    attribute static inline __attribute__((always_inline)) float name(                             \
-        const unsigned char *p, uint64_t n_values, const float *x,                                 \
-        uint64_t ahead, const int chains)                                                          \
-    {                                                                                              \
-        vector all = zero;                                                                         \
-        float lane[16] = {0}, sum = 0;                                                             \
-        for (uint64_t row = 0; row < 2 * n_values; row += 2 * ROW_VALUES) {                        \
-            vector acc[CHAINS] = {zero, zero, zero, zero};                                         \
-            for (uint64_t at = 0; at < 2 * ROW_VALUES && row + at < 2 * n_values;                  \
-                 at += bytes * CHAINS)                                                             \
-                for (int c = 0; c < CHAINS; c++) {                                                 \
-                    const unsigned char *line = p + row + at + bytes * c;                          \
-                    const float *xi = x + (at + bytes * (uint64_t)c) / 2 % 256;                    \
-                    vector *sum_of = &acc[chains > 1 ? c : 0];                                     \
-                    if (ahead)                                                                     \
-                        __builtin_prefetch(line + ahead, 0, 3);                                    \
-                    *sum_of = fma(as_float(low(load(line))), loadx(xi), *sum_of);                  \
-                    *sum_of = fma(as_float(high(load(line))), loadx(xi + bytes / 4), *sum_of);     \
-                }                                                                                  \
-            all = add(all, add(add(acc[0], acc[1]), add(acc[2], acc[3])));                         \
-        }                                                                                          \
-        memcpy(lane, &all, sizeof all);                                                            \
-        for (int j = 0; j < 16; j++)                                                               \
-            sum += lane[j];                                                                        \
-        return sum;                                                                                \
-    }                                                                                              \
-    attribute static float name##_long(const unsigned char *p, uint64_t n_values, const float *x,  \
-                                       uint64_t ahead)                                             \
-    {                                                                                              \
-        return name(p, n_values, x, ahead, 1);                                                     \
-    }                                                                                              \
-    attribute static float name##_short(const unsigned char *p, uint64_t n_values, const float *x, \
-                                        uint64_t ahead)                                            \
-    {                                                                                              \
-        return name(p, n_values, x, ahead, CHAINS);                                                \
-    }
-#define LOW256(v) _mm256_slli_epi32(v, 16)
-#define HIGH256(v) _mm256_and_si256(v, _mm256_set1_epi32(-65536))
-#define LOW512(v) _mm512_slli_epi32(v, 16)
-#define HIGH512(v) _mm512_and_si512(v, _mm512_set1_epi32(-65536))
-DOT(dot_avx2, WITH("avx2,fma"), __m256, _mm256_setzero_ps(), LOAD256, _mm256_castsi256_ps, HIGH256,
-    LOW256, _mm256_fmadd_ps, _mm256_add_ps, _mm256_loadu_ps, 32)
-DOT(dot_f32_avx512, WITH("avx512f"), __m512, _mm512_setzero_ps(), LOAD512, _mm512_castsi512_ps,
-    HIGH512, LOW512, _mm512_fmadd_ps, _mm512_add_ps, _mm512_loadu_ps, 64)
-#endif
-
-float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead, bool long_rows)
-{
-    (void)ahead;
-    (void)long_rows;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        return (long_rows ? dot_f32_avx512_long : dot_f32_avx512_short)(data, n_values, x, ahead);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (long_rows ? dot_avx2_long : dot_avx2_short)(data, n_values, x, ahead);
-#endif
-    return dot_plain(data, n_values, x);
 }
 
 /* The first number of a file with its K or M, or -1. */
@@ -426,10 +398,12 @@ bool clsa_host_translation(uint32_t *entries, uint32_t *walkers)
 {
 #if defined(__x86_64__)
     /* Software Optimization Guides of the AMD families 17h (Zen 2: 2048), 19h (Zen 3: 2048, Zen 4: 3072;
-     * 6 walkers) and 1Ah (4096); Intel 64 and IA-32 Optimization Reference Manual: 2048 entries since
+     * 6 walkers) and 1Ah (Zen 5: 4096); Intel 64 and IA-32 Optimization Reference Manual: 2048 entries since
      * Sunny Cove with 2 walkers, 4 since Golden Cove, which is what has bf16 dot products and AMX. */
     if (__builtin_cpu_is("amd")) {
-        *entries = __builtin_cpu_supports("avx512bf16") ? 3072 : 2048;
+        *entries = __builtin_cpu_supports("avx512vp2intersect") ? 4096
+                   : __builtin_cpu_supports("avx512bf16")       ? 3072
+                                                                : 2048;
         *walkers = 6;
         return true;
     }

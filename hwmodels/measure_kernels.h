@@ -16,10 +16,6 @@ uint64_t clsa_host_read(const void *data, uint64_t bytes);
  * have none. */
 uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                           uint64_t row_bytes, size_t ahead);
-/* Sum of products of n_values (a multiple of 256) bfloat16 values with 256 float32 values again and
- * again, x (64-byte aligned): what a product of a matrix in memory with a vector does, in one chain of sums
- * a long row or in several. Asks for the line `ahead` bytes further on (0: does not). */
-float clsa_host_dot(const void *data, uint64_t n_values, const float *x, uint64_t ahead, bool long_rows);
 /* What the system says of the data cache of a level: `name` is its sysfs file ("size", "coherency_line_size",
  * "ways_of_associativity"), `fallback` the sysconf constant asked where there is none. 0: not said. */
 double clsa_host_cache(int level, const char *name, int fallback);
@@ -32,6 +28,10 @@ bool clsa_host_huge_pages(void);
 bool clsa_host_translation(uint32_t *entries, uint32_t *walkers);
 /* `rounds` rounds of independent multiply-adds; returns float operations done through *flops. */
 float clsa_host_fma(uint64_t rounds, uint64_t *flops);
+/* Sum of products of n_values bfloat16 values (a multiple of CLSA_MIXED_ROW) with 2 CLSA_MIXED_ROW float32 values
+ * again and again, all at multiples of 64 bytes: loads, widening and multiply-adds in the mix that products of a matrix with a vector have. */
+#define CLSA_MIXED_ROW 256
+float clsa_host_mixed(const void *data, uint64_t n_values, const float *x);
 /* The same with bf16 dot products; *flops is 0 where the processor has none. */
 float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops);
 /* A chain of `adds` dependent integer adds: one cycle each. */

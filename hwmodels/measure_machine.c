@@ -237,18 +237,13 @@ static void collect(struct writing *w, const char *what, uint32_t threads, uint6
     for (size_t i = 0; i < w->set->n_rows; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
         const double bytes = (double)m->footprint_bytes;
-        const bool either = strcmp(what, "dot") == 0 && strcmp(m->what, "dot_long") == 0;
-        if ((strcmp(m->what, what) && !either) || m->threads != threads || m->page_bytes != page || bytes < least ||
+        if (strcmp(m->what, what) || m->threads != threads || m->page_bytes != page || bytes < least ||
             bytes * threads >= far_bytes || c->n == CLSA_CURVE_POINTS - 1)
             continue;
         const double value = rate ? threads / m->value : m->value;
         unsigned at = 0;
         while (at < c->n && c->bytes[at] < bytes)
             at++;
-        if (at < c->n && c->bytes[at] <= bytes) { /* of two ways of products the better */
-            c->value[at] = fmin(c->value[at], value);
-            continue;
-        }
         for (unsigned to = c->n++; to > at; to--) {
             c->bytes[to] = c->bytes[to - 1];
             c->value[to] = c->value[to - 1];
@@ -258,10 +253,7 @@ static void collect(struct writing *w, const char *what, uint32_t threads, uint6
     }
     if (c->n && far_bytes < INFINITY) {
         c->bytes[c->n] = far_bytes / threads;
-        double best = stream_of(w, what, threads, page)->value;
-        if (strcmp(what, "dot") == 0 && clsa_measured_find(w->set, "dot_long", threads, 0, 0, page))
-            best = fmax(best, stream_of(w, "dot_long", threads, page)->value);
-        c->value[c->n++] = threads / best;
+        c->value[c->n++] = threads / stream_of(w, what, threads, page)->value;
     }
     order(c);
 }
@@ -347,11 +339,8 @@ static void put_curves(struct writing *w, uint32_t threads)
 {
     put_sharers(w, threads);
     put_curve(w, "curve.stream", "read", 1, HUGE_PAGE, "GB/s");
-    put_curve(w, "curve.dot", "dot", 1, HUGE_PAGE, "GB/s");
-    if (threads > 1) {
+    if (threads > 1)
         put_curve(w, "curve.stream_all", "read", threads, HUGE_PAGE, "GB/s");
-        put_curve(w, "curve.dot_all", "dot", threads, HUGE_PAGE, "GB/s");
-    }
     put_curve(w, "curve.latency", "latency", 1, HUGE_PAGE, "ns");
     for (int small = 0; small < 2; small++)
         for (int fetch = 0; fetch < 2; fetch++)
@@ -424,8 +413,6 @@ static void put_memory(struct writing *w, uint32_t threads)
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";
     char source[200];
     put_measured(w, "core.stream", one, 1, "GB/s");
-    if (clsa_measured_find(w->set, "dot", 1, 0, 0, HUGE_PAGE))
-        put_measured(w, "core.dot", stream_of(w, "dot", 1, HUGE_PAGE), 1, "GB/s");
     snprintf(source, sizeof source, "measured: read over %.4g MiB in small pages, %.4g GB/s",
              (double)broken->footprint_bytes / 0x1p20, broken->value);
     put_number(w, "core.page_break",
@@ -433,17 +420,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "dram.size", told(w, "memory", 1e9), "B",
                "operating system");
     put_measured(w, "dram.bandwidth", one->value > all->value ? one : all, 1, "GB/s");
-    /* All cores multiplying what they stream may get less of it than all cores only reading. */
-    if (threads > 1 && clsa_measured_find(w->set, "dot", threads, 0, 0, HUGE_PAGE)) {
-        const struct clsa_measured *dots = stream_of(w, "dot", threads, HUGE_PAGE);
-        snprintf(source, sizeof source, "measured: dot over %.4g MiB, %u threads, %.4g GB/s",
-                 (double)dots->footprint_bytes / 0x1p20, threads, dots->value);
-        put_number(w, "dram.stream", fmin(1, dots->value / fmax(one->value, all->value)), "-", source);
-    } else {
-        put_number(w, "dram.stream", 1, "-", "dram.bandwidth is what was read, not the pins' peak");
-    }
-    if (w->draft.dram_mixed > w->draft.dram_stream)
-        put_number(w, "dram.mixed", w->draft.dram_stream, "-", "estimate: as dram.stream");
+    put_number(w, "dram.stream", 1, "-", "dram.bandwidth is what was read, not the pins' peak");
     put_measured(w, "dram.latency", far, 1, "ns");
     if (loaded && far->value > 0) {
         snprintf(source, sizeof source, "measured: %.4g ns while other threads stream", loaded->value);
@@ -485,6 +462,10 @@ static int write_machine(FILE *out, const char *name, const struct clsa_measurem
     put_measured(&w, "core.clock_one", &clock_one, 1, "GHz");
     put_measured(&w, "vector.fp32", need(&w, "fma_f32", threads, 0, 0, 0), 1, "GFLOP/s");
     put_measured(&w, "vector.fp32_one", need(&w, "fma_f32", 1, 0, 0, 0), 1, "GFLOP/s");
+    if (clsa_measured_find(set, "mixed", 1, 0, 0, 0) && clsa_measured_find(set, "mixed", threads, 0, 0, 0)) {
+        put_measured(&w, "vector.mixed", need(&w, "mixed", threads, 0, 0, 0), 1, "GFLOP/s");
+        put_measured(&w, "vector.mixed_one", need(&w, "mixed", 1, 0, 0, 0), 1, "GFLOP/s");
+    }
     if (bf16)
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");

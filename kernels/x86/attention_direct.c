@@ -328,6 +328,12 @@ CLSA_INLINE void part_direct(const struct clsa_attn *a, const float *q, const st
 
         for (head = 0; head < a->kv_heads; head++) {
             list_rows(&now, run, head, begin, keys);
+            if (begin == 0 && run->index != NULL) { /* nobody asked for these, or has them already */
+                k = rows_begin(now.k, keys, k_bytes);
+                v = rows_begin(now.v, keys, v_bytes);
+                rows_fetch(&k, SIZE_MAX);
+                rows_fetch(&v, SIZE_MAX);
+            }
             if (head == 0 || !whole) {
                 list_rows(&next, run, head, ahead, least(BLOCK_KEYS, known - ahead));
                 k = rows_begin(next.k, next.count, joined ? k_bytes + v_bytes : k_bytes);

@@ -21,18 +21,21 @@ static bool steady(const struct clsa_machine *m)
 static int print(const struct clsa_args *args, const struct clsa_probe *p, uint64_t threads,
                  const struct clsa_machine *m, struct clsa_err *err)
 {
-    static const char *const columns[] = {"threads", "gflops", "stream_gbps", "core_share", "dram_share"};
+    static const char *const columns[] = {"threads",    "gflops",     "stream_gbps", "fork_join_us",
+                                          "core_share", "dram_share", "fork_share"};
     const struct clsa_value row[] = {
         {.type = CLSA_CELL_INTEGER, .integer = (int64_t)threads},
         {.type = CLSA_CELL_REAL, .decimals = 1, .real = p->flops / 1e9},
         {.type = CLSA_CELL_REAL, .decimals = 2, .real = p->stream / 1e9},
+        {.type = CLSA_CELL_REAL, .decimals = 3, .real = p->fork_join * 1e6},
         {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->core_share},
-        {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->dram_share}};
+        {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->dram_share},
+        {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->fork_share}};
     struct clsa_printer *printer;
     int format;
     int status = clsa_arg_format(args, &format, err);
     if (status == CLSA_OK)
-        status = clsa_printer_open(stdout, (enum clsa_format)format, columns, args->n_words ? 5 : 3,
+        status = clsa_printer_open(stdout, (enum clsa_format)format, columns, args->n_words ? 7 : 4,
                                    &printer, err);
     if (status)
         return status;
@@ -83,7 +86,7 @@ const struct clsa_command clsa_command_machine_probe = {
     .name = "machine probe",
     .synopsis = "[HOST.csv] [--threads N] [--wait SECONDS]",
     .summary = "see how fast this host is right now, and whether as its machine file says",
-    .details = "Multiplies and streams from memory for a tenth of a second. With a machine file: which parts of\n"
+    .details = "Multiplies, forks and streams from memory for a tenth of a second. With a machine file: which parts of\n"
                "what the file says these are, and exit 1 when the host computes slower by more than 15 %, or\n"
                "streams more than 15 % differently: then other programs or guests share its cores or its memory\n"
                "to another extent than when it was measured. clsa run --predict allows for that.\n\n"

@@ -203,8 +203,9 @@ const struct clsa_command clsa_command_run = {
     .details =
         "The time of an op is the median of the faster half of the decode steps: others on the host only\n"
         "ever make it slower. With --predict the same step is priced on the machine\n"
-        "file given (see clsa machine measure) and both stand side by side; how fast the host computes\n"
-        "and streams right before and after the run is allowed for (core.share, dram.share).\n\n"
+        "file given (see clsa machine measure) and both stand side by side; how fast the host computes,\n"
+        "streams and forks right before and after the run is allowed for (core.share, dram.share,\n"
+        "fork_join.share).\n\n"
         "clsa run --text README.md --group 4 --decode 64 --trace run.clsat\n"
         "clsa run --model clsa-4b --synthetic --prompt 256 --decode 8",
     .options = options,

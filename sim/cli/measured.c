@@ -87,7 +87,8 @@ static int as_found(const struct clsa_measured_run *run, struct clsa_machine *ma
 {
     const struct clsa_probe *a = &run->before, *b = &run->after;
     const struct clsa_probe found = {(a->flops + b->flops) / 2, (a->stream + b->stream) / 2,
-                                     (a->stream_bytes + b->stream_bytes) / 2};
+                                     (a->stream_bytes + b->stream_bytes) / 2,
+                                     (a->fork_join + b->fork_join) / 2};
     if (!(a->flops > 0 && b->flops > 0))
         return CLSA_OK;
     return clsa_cpu_as_found(machine, run->threads, &found)

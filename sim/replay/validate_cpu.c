@@ -94,6 +94,8 @@ int clsa_case_cpu_op(const struct clsa_csv *csv, size_t row, struct clsa_table_c
             return clsa_fail(err, CLSA_ERANGE, "%s:%zu: 'probe_gflops' and 'probe_gbps' are not above 0",
                              csv->path, csv->lines[row]);
     }
+    if (clsa_csv_column(csv, "probe_fork_us") >= 0)
+        c->found.fork_join = 1e-6 * strtod(clsa_case_word(csv, row, "probe_fork_us"), NULL);
     snprintf(c->group, sizeof c->group, "%s", op);
     if (strcmp(op, "(step)") == 0)
         return 0;

@@ -72,7 +72,10 @@ int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_m
     struct clsa_prediction p;
     if (c->found.flops > 0) {
         request.machine = &found;
-        clsa_cpu_shares(&found, c->threads, &c->found, &found.core_share, &found.dram_share);
+        const struct clsa_cpu_shares shares = clsa_cpu_shares(machine, c->threads, &c->found);
+        found.core_share = shares.core;
+        found.dram_share = shares.dram;
+        found.fork_share = shares.fork;
     }
     const int status = clsa_closed_predict(&request, &p, err);
     if (status)

@@ -1,12 +1,12 @@
 check_PROGRAMS += tests/unit/test_cpu
 TESTS += tests/unit/test_cpu
-tests_unit_test_cpu_SOURCES = tests/unit/test_cpu.c
+tests_unit_test_cpu_SOURCES = tests/unit/test_cpu.c tests/unit/cpu_test.h
 tests_unit_test_cpu_LDADD = libclsa_replay.a libclsa_model.a libclsa_kernels.a libclsa_hwmodels.a \
   libclsa_base.a $(CSV_LIBS) $(JANSSON_LIBS) $(CLSA_TEST_LIBS) -lm
 
 check_PROGRAMS += tests/unit/test_cpu_host
 TESTS += tests/unit/test_cpu_host
-tests_unit_test_cpu_host_SOURCES = tests/unit/test_cpu_host.c
+tests_unit_test_cpu_host_SOURCES = tests/unit/test_cpu_host.c tests/unit/cpu_test.h
 tests_unit_test_cpu_host_LDADD = libclsa_replay.a libclsa_model.a libclsa_kernels.a libclsa_hwmodels.a \
   libclsa_base.a $(CSV_LIBS) $(JANSSON_LIBS) $(CLSA_TEST_LIBS) -lm
 

@@ -1,50 +1,14 @@
 /* The CPU model: formulas on the toy CPU (4 cores at 1 GHz), what more work or a better machine may never
  * do, and how ops become calls. */
-#include "tests/unit/test.h"
+#include "tests/unit/cpu_test.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "hwmodels/cpu.h"
 #include "kernels/parallel.h"
 #include "sim/model/plan.h"
 #include "sim/replay/closed.h"
 #include "sim/replay/map_cpu.h"
-
-#define WITHIN(a, b, part) ck_assert_double_eq_tol(a, b, (part) * fabs((double)(b)) + 1e-18)
-#define NEAR(a, b) WITHIN(a, b, 1e-9)
-
-static struct clsa_err err;
-
-static void path_of(char *out, size_t n, const char *folder, const char *name, const char *ending)
-{
-    snprintf(out, n, "%s/%s/%s%s", clsa_test_source(), folder, name, ending);
-}
-
-static struct clsa_machine machine_named(const char *name)
-{
-    struct clsa_machine m;
-    char path[512];
-    path_of(path, sizeof path, "hwmodels/machines", name, ".csv");
-    ck_assert_msg(clsa_machine_read(path, NULL, 0, &m, &err) == 0, "%s", err.text);
-    return m;
-}
-
-static double seconds(const struct clsa_machine *m, const struct clsa_cpu_call *call, unsigned threads)
-{
-    struct clsa_cpu_time t;
-    clsa_cpu_call_time(m, call, threads, &t);
-    return t.seconds;
-}
-
-static struct clsa_cpu_call streaming(double bytes, double distance)
-{
-    struct clsa_cpu_call call = {.parts = 64, .n_streams = 1};
-    call.streams[0] = (struct clsa_cpu_stream){.bytes = bytes, .distance = distance};
-    return call;
-}
 
 /* ---- the timing core ---- */
 
@@ -67,13 +31,8 @@ START_TEST(streams_run_at_the_level_that_answers)
     NEAR(clsa_cpu_kept_l3(&m, 0.28 * m.l3_size), 1);
     NEAR(clsa_cpu_kept_l3(&m, CLSA_CPU_STEP_L3 * m.l3_size), 0.5);
     NEAR(1 - clsa_cpu_kept_l3(&m, 1.12 * m.l3_size), 1);
-    /* A stream with arithmetic in it has a rate of its own, and small pages cost at their ends. */
+    /* Small pages cost at their ends. */
     call = streaming(1e9, INFINITY);
-    call.dot = true;
-    NEAR(seconds(&m, &call, 1), 0.1);
-    m.core_dot = 5e9;
-    NEAR(seconds(&m, &call, 1), 0.2);
-    call.dot = false;
     m.tlb_page = 2 << 20;
     m.core_page_break = 4096 / 10e9;
     NEAR(seconds(&m, &call, 1), 0.1 * (1 + 1 / 512.0));
@@ -169,7 +128,7 @@ START_TEST(arithmetic_parts_and_forks)
     call.parts = 1;
     call.vector_flops = 0.5e6; /* 50 us beside 100 us */
     NEAR(seconds(&m, &call, 1), 100e-6);
-    call.overlap = 0.4;
+    call.exposed = 0.6;
     NEAR(seconds(&m, &call, 1), 100e-6 + 0.6 * 50e-6);
     clsa_machine_destroy(&m);
 }

@@ -1,49 +1,13 @@
 /* Hosts that were measured: machines from figures, curves in place of sizes and rates, a host as found beside a
  * run, and timed steps as cases of a table. */
-#include "tests/unit/test.h"
+#include "tests/unit/cpu_test.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "hwmodels/cpu.h"
 #include "hwmodels/measure.h"
 #include "sim/replay/closed.h"
 #include "sim/replay/validate_table.h"
-
-#define WITHIN(a, b, part) ck_assert_double_eq_tol(a, b, (part) * fabs((double)(b)) + 1e-18)
-#define NEAR(a, b) WITHIN(a, b, 1e-9)
-
-static struct clsa_err err;
-
-static void path_of(char *out, size_t n, const char *folder, const char *name, const char *ending)
-{
-    snprintf(out, n, "%s/%s/%s%s", clsa_test_source(), folder, name, ending);
-}
-
-static struct clsa_machine machine_named(const char *name)
-{
-    struct clsa_machine m;
-    char path[512];
-    path_of(path, sizeof path, "hwmodels/machines", name, ".csv");
-    ck_assert_msg(clsa_machine_read(path, NULL, 0, &m, &err) == 0, "%s", err.text);
-    return m;
-}
-
-static double seconds(const struct clsa_machine *m, const struct clsa_cpu_call *call, unsigned threads)
-{
-    struct clsa_cpu_time t;
-    clsa_cpu_call_time(m, call, threads, &t);
-    return t.seconds;
-}
-
-static struct clsa_cpu_call streaming(double bytes, double distance)
-{
-    struct clsa_cpu_call call = {.parts = 64, .n_streams = 1};
-    call.streams[0] = (struct clsa_cpu_stream){.bytes = bytes, .distance = distance};
-    return call;
-}
 
 /* ---- machines from figures ---- */
 
@@ -175,7 +139,7 @@ START_TEST(machines_come_from_figures)
 }
 END_TEST
 
-/* Of one core's own figures the best round stands, of shared ones the middle, in the order of the first round. */
+/* Of one core's own figures the best round stands, of shared ones the middle half, in the order of the first round. */
 START_TEST(rounds_settle)
 {
     struct clsa_measured rows[] = {
@@ -185,12 +149,12 @@ START_TEST(rounds_settle)
         {"latency", 1, 16384, 64, 4096, 1, 1, 1, "ns"}, {"latency", 1, 1 << 30, 64, 4096, 70, 60, 99, "ns"},
         {"read", 1, 16384, 0, 4096, 6, 6, 6, "GB/s"},  {"read", 1, 1 << 30, 0, 4096, 6, 7, 5, "GB/s"},
         {"latency", 1, 1 << 30, 64, 4096, 80, 75, 99, "ns"}};
-    static const double value[] = {7, 6, 1, 80}, fastest[] = {8, 9, 1, 60};
+    static const double value[] = {7, 0, 1, 0}, fastest[] = {8, 9, 1, 60};
     struct clsa_measurement_set set = {.rows = rows, .n_rows = sizeof rows / sizeof *rows};
     clsa_measurement_settle(&set);
     ck_assert_uint_eq(set.n_rows, 4);
     for (size_t i = 0; i < 4; i++) {
-        ck_assert_double_eq(rows[i].value, value[i]);
+        NEAR(rows[i].value, value[i] > 0 ? value[i] : i == 1 ? cbrt(5. * 6 * 7) : cbrt(70. * 80 * 90));
         ck_assert_double_eq(rows[i].fastest, fastest[i]);
     }
     struct clsa_measured two[] = {{"read", 2, 1 << 30, 0, 4096, 5, 5, 5, "GB/s"},
@@ -198,7 +162,16 @@ START_TEST(rounds_settle)
     set = (struct clsa_measurement_set){.rows = two, .n_rows = 2};
     clsa_measurement_settle(&set);
     ck_assert_uint_eq(set.n_rows, 1);
-    ck_assert_double_eq(two[0].value, 9); /* the faster of two */
+    NEAR(two[0].value, sqrt(5. * 9));
+    /* Of more the middle half. */
+    struct clsa_measured four[4] = {{"read", 2, 1 << 30, 0, 4096, 1, 1, 1, "GB/s"}};
+    for (int i = 0; i < 4; i++) {
+        four[i] = four[0];
+        four[i].value = (const double[]){1, 4, 9, 100}[i];
+    }
+    set = (struct clsa_measurement_set){.rows = four, .n_rows = 4};
+    clsa_measurement_settle(&set);
+    NEAR(four[0].value, 6);
 }
 END_TEST
 
@@ -301,21 +274,25 @@ START_TEST(a_host_is_as_found)
 {
     struct clsa_machine m;
     ck_assert_msg(read_text(curves, NULL, 0, &m) == 0, "%s", err.text);
+    m.vector_mixed = 30e9;
     for (int part = 1; part <= 2; part++)
         for (unsigned threads = 1; threads <= 4; threads += 3) {
             const struct clsa_curve *curve = threads > 1 ? &m.curve_stream_all : &m.curve_stream;
-            const struct clsa_probe found = {m.vector_fp32 / 4 * threads / part,
+            const struct clsa_probe found = {m.vector_mixed / 4 * threads / part,
                                              clsa_curve_at(curve, CLSA_PROBE_BYTES, 0, 0) * threads / part,
-                                             CLSA_PROBE_BYTES};
+                                             CLSA_PROBE_BYTES,
+                                             part * (threads > 1 ? m.fork_join : m.fork_join_one)};
             ck_assert_int_eq(clsa_cpu_as_found(&m, threads, &found), 0);
             NEAR(m.core_share, 1.0 / part);
             NEAR(m.dram_share, 1.0 / part);
+            NEAR(m.fork_share, threads > 1 ? part : 1); /* of one thread: nothing */
         }
-    /* Both are rows of the machine, once. */
+    /* All are rows of the machine, once. */
     unsigned rows = 0;
     for (size_t i = 0; i < m.n_rows; i++)
-        rows += m.rows[i].parameter == CLSA_MACHINE_core_share || m.rows[i].parameter == CLSA_MACHINE_dram_share;
-    ck_assert_uint_eq(rows, 2);
+        rows += m.rows[i].parameter == CLSA_MACHINE_core_share ||
+                m.rows[i].parameter == CLSA_MACHINE_dram_share || m.rows[i].parameter == CLSA_MACHINE_fork_share;
+    ck_assert_uint_eq(rows, 3);
     clsa_machine_destroy(&m);
 }
 END_TEST
