@@ -61,10 +61,15 @@ static double cost(const struct clsa_machine *machine, const struct clsa_measure
     return sum;
 }
 
+/* A factor from where it began that no parameter moves beyond: figures that hardly ask for one would let it run. */
+#define FARTHEST 10
+
 /* One parameter moved by a step: a factor of e^step, or for one that may be 0 that part of `unit`. */
-static double moved(double value, double step, double unit)
+static double moved(double value, double step, double unit, double began)
 {
-    return unit > 0 ? fmax(0, value + step * unit) : value * exp(step);
+    if (unit > 0)
+        return fmin(fmax(0, value + step * unit), FARTHEST * fmax(began, unit));
+    return fmin(fmax(value * exp(step), began / FARTHEST), began * FARTHEST);
 }
 
 size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_measurement_set *set)
@@ -77,7 +82,10 @@ size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_meas
                       {&machine->tlb_walk, machine->dram_latency},
                       {&machine->tlb_walkers, 0},
                       {&machine->dram_random, 0}};
+    double began[sizeof parameters / sizeof *parameters];
     size_t n = 0;
+    for (size_t p = 0; p < sizeof parameters / sizeof *parameters; p++)
+        began[p] = *parameters[p].value;
     for (size_t i = 0; i < set->n_rows; i++)
         n += is_gather(&set->rows[i]);
     if (n == 0)
@@ -88,7 +96,7 @@ size_t clsa_measurement_fit(struct clsa_machine *machine, const struct clsa_meas
         for (size_t p = 0; p < sizeof parameters / sizeof *parameters; p++)
             for (int sign = -1; sign <= 1; sign += 2) {
                 const double old = *parameters[p].value;
-                *parameters[p].value = moved(old, sign * step, parameters[p].unit);
+                *parameters[p].value = moved(old, sign * step, parameters[p].unit, began[p]);
                 const double now = cost(machine, set);
                 if (now < best) {
                     best = now;
