@@ -23,8 +23,9 @@ struct clsa_cpu_stream {
     double again_bytes;  /* further reads of the same bytes, answered by the core's own L2 */
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
-    double cold_bytes;   /* of what each thread reads: its first, which no prefetch foresaw. They come like */
-    double cold_row_bytes; /* random rows of so many bytes, before the arithmetic */
+    /* The first bytes that each thread reads, which no prefetch foresaw: they come like random rows of so many
+     * bytes, before the arithmetic. */
+    double cold_bytes, cold_row_bytes;
     bool handed;         /* written by all threads just before: who reads it alone has only his part near */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */
     double age;          /* seconds since the last use: time for others to fill the last cache */
@@ -100,8 +101,7 @@ void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_byt
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes);
 
 /* Seconds of one core on one row of `row_bytes` at a random place of a pool: as measured where the machine has
- * curves of that, else with walks of walk_seconds. Of `call` the members about
- * random rows count. */
+ * curves of that, else with walks of walk_seconds. Of `call` the members about random rows count. */
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                     double row_bytes, const struct clsa_cpu_place *at, double pool_bytes,
                     double walk_seconds);

@@ -28,12 +28,13 @@ bool clsa_host_huge_pages(void);
 bool clsa_host_translation(uint32_t *entries, uint32_t *walkers);
 /* `rounds` rounds of independent multiply-adds; returns float operations done through *flops. */
 float clsa_host_fma(uint64_t rounds, uint64_t *flops);
-/* Sum of products of n_values bfloat16 values (a multiple of CLSA_MIXED_ROW) with 2 CLSA_MIXED_ROW float32 values
- * again and again, all at multiples of 64 bytes: loads, widening and multiply-adds in the mix that products of a matrix with a vector have. */
-#define CLSA_MIXED_ROW 256
-float clsa_host_mixed(const void *data, uint64_t n_values, const float *x);
 /* The same with bf16 dot products; *flops is 0 where the processor has none. */
 float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops);
+/* Sum of products of n_values bfloat16 values (a multiple of CLSA_MIXED_ROW) with 2 CLSA_MIXED_ROW float32 values
+ * again and again, all at multiples of 64 bytes: loads, widening and multiply-adds in the mix that products of a
+ * matrix with a vector have. */
+#define CLSA_MIXED_ROW 256
+float clsa_host_mixed(const void *data, uint64_t n_values, const float *x);
 /* A chain of `adds` dependent integer adds: one cycle each. */
 uint64_t clsa_host_chain(uint64_t adds);
 /* Nothing, but through a call. */

@@ -18,8 +18,8 @@ enum {
     SCORE_ROWS = 8,
     START_BYTES = 6144, /* [F] until a thread's stream of weights runs */
     COLD_KEYS = 64, /* a block of keys, the first of which nobody asked for ahead */
-    CHAIN_ROWS = 2,    /* kernels/x86/tile.h: with so few rows of x one row of weights at a time, in one chain */
-    LOOKAHEAD = 1024,  /* [F] weights, at k = 192 to 3072 on Zen 5 */
+    CHAIN_ROWS = 2, /* kernels/x86/tile.h: with so few rows of x one row of weights at a time, in one chain */
+    LOOKAHEAD = 1024, /* [F] weights, at k = 192 to 3072 on Zen 5 */
     DIRECT_LANES = 32, /* kernels/x86/attention_direct.c: heads are multiples of it, */
     DIRECT_GROUP = 12  /* and a K/V head has at most so many query heads */
 };
@@ -176,7 +176,9 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
     out->row_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
     if (op->kind == CLSA_OP_GEMM && op->m <= CHAIN_ROWS && op->weight_dtype == CLSA_BF16)
-        out->vector_efficiency = fmin(out->vector_efficiency, chain_efficiency(op, machine, out->row_cycles));
+        out->vector_efficiency = fmin(
+            out->vector_efficiency,
+            chain_efficiency(op, machine, clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES)));
     if (op->kind == CLSA_OP_TOPK)
         out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
     if (is_attention(op) && !direct(op)) {
