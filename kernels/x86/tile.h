@@ -53,8 +53,8 @@ enum {
 
 /* sum[r] (+)= x[r] . w[0..3] over n bfloat16 values of w, n <= STREAM_RUNS * CLSA_X_RUN, the sums
  * of runs added in order. `rows`, `side` and `ahead_bytes` are compile-time constants: rows of x,
- * up to PAIR_ROWS; rows of w taken side by side, a divisor of four; and how far on lines are asked
- * for, in the order of memory (0: not at all): into L1 for single rows, else into L2. */
+ * up to PAIR_ROWS; rows of w taken side by side, two or four; and how far on lines are asked
+ * for into L2, in the order of memory (0: not at all). */
 CLSA_INLINE void pair_products(__m128 *sum, const float *const *x, const char *const *w, size_t n,
                                const int rows, const int side, const ptrdiff_t ahead_bytes, int add)
 {
@@ -81,7 +81,7 @@ CLSA_INLINE void pair_products(__m128 *sum, const float *const *x, const char *c
 
                     CLSA_UNROLL
                     for (s = 0; s < side * 2 * PAIR; s += LINE)
-                        _mm_prefetch(at + s, side == 1 ? _MM_HINT_T0 : _MM_HINT_T1);
+                        _mm_prefetch(at + s, _MM_HINT_T1);
                 }
                 CLSA_UNROLL
                 for (s = 0; s < side; s++) {
@@ -144,7 +144,7 @@ CLSA_INLINE void pair_cached(__m128 *sum, const float *const *x, const char *con
 
 /* How far ahead of their use lines are asked for: into L2 for rows side by side, into L1 for single rows
  * where that helps. */
-enum { AHEAD_BYTES = 16384, AHEAD_ROW_BYTES = 4096 };
+enum { AHEAD_BYTES = 16384, AHEAD_ROW_BYTES = 6144 };
 
 /* Whether the processor's own prefetch leaves a stream of one row waiting. With software's help Emerald
  * Rapids streams a third more from memory and Zen 5 a seventh, half as much again from its last cache;
@@ -154,41 +154,103 @@ CLSA_INLINE int stream_wants_help(void)
     return !__builtin_cpu_is("amdfam17h") && !__builtin_cpu_is("amdfam19h");
 }
 
-/* One run of whole pairs, rows of w one after another, with nothing between their products: short
- * rows of keys stream as fast as memory gives them. `rows`, 1 or 2, and `ahead_bytes` are
- * compile-time constants. */
-CLSA_INLINE void pair_whole(__m128 *sum, const float *const *x, const char *const *w, size_t n,
-                            const int rows, const ptrdiff_t ahead_bytes, int add)
+#if defined(__AVX512F__)
+/* One step of the chains of a row of w: acc[r] += x[r] . w over PAIR values from l on. */
+CLSA_INLINE void chain_step(vf *acc, const float *const *x, const char *w, size_t l, const int rows,
+                            const ptrdiff_t ahead_bytes)
 {
-    vf acc[PAIR_ROWS][TILE_COLS];
-    size_t l;
+    __m512i values = _mm512_loadu_si512(w + 2 * l);
+    vf even, odd;
+    int r;
+
+    __asm__("" : "+v"(values)); /* one load, not one for each half */
+    if (ahead_bytes > 0)
+        _mm_prefetch(w + ahead_bytes + 2 * l, _MM_HINT_T0);
+    vf_pair(values, &even, &odd);
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        acc[r] = vf_fma(vf_load(x[r] + l), even, acc[r]);
+        acc[r] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r]);
+    }
+}
+
+/* acc[r] = x[r] . w over n values of one row of w, 0 < n <= CLSA_X_RUN. `rows`, 1 or 2, and `ahead_bytes` are
+ * compile-time constants. The first step stands apart from the loop: where one instruction loads all lines of all
+ * rows at one distance from each other, Zen 5's prefetch by instruction gets ahead of software's, and with a busy
+ * sibling thread streams come a third slower. */
+CLSA_INLINE void pair_chain(vf *acc, const float *const *x, const char *w, size_t n, const int rows,
+                            const ptrdiff_t ahead_bytes)
+{
+    size_t l = 0;
+    int r;
+
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++)
+        acc[r] = vf_zero();
+    if (n >= PAIR)
+        chain_step(acc, x, w, 0, rows, ahead_bytes);
+    for (l = PAIR; l + PAIR <= n; l += PAIR)
+        chain_step(acc, x, w, l, rows, ahead_bytes);
+    if (n % PAIR > 0) {
+        vf even, odd;
+
+        l = n - n % PAIR;
+        vf_load_pair_n(w + 2 * l, n - l, &even, &odd);
+        CLSA_UNROLL
+        for (r = 0; r < rows; r++) {
+            acc[r] = vf_fma(vf_load(x[r] + l), even, acc[r]);
+            acc[r] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r]);
+        }
+    }
+}
+
+/* One run, rows of w one after another, with nothing between their products: short rows of keys stream as fast as
+ * memory gives them. `rows`, 1 or 2, and `ahead_bytes` are compile-time constants. */
+CLSA_INLINE void pair_run(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                          const int rows, const ptrdiff_t ahead_bytes, int add)
+{
+    vf acc[TILE_COLS][PAIR_ROWS];
     int r, c;
 
     CLSA_UNROLL
-    for (c = 0; c < TILE_COLS; c++) {
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++)
-            acc[r][c] = vf_zero();
-        for (l = 0; l < n; l += PAIR) {
-            vf even, odd;
-
-            if (ahead_bytes > 0)
-                _mm_prefetch(w[c] + ahead_bytes + 2 * l, _MM_HINT_T0);
-            vf_load_pair(w[c] + 2 * l, &even, &odd);
-            CLSA_UNROLL
-            for (r = 0; r < rows; r++) {
-                acc[r][c] = vf_fma(vf_load(x[r] + l), even, acc[r][c]);
-                acc[r][c] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r][c]);
-            }
-        }
-    }
+    for (c = 0; c < TILE_COLS; c++)
+        pair_chain(acc[c], x, w[c], n, rows, ahead_bytes);
     CLSA_UNROLL
     for (r = 0; r < rows; r++) {
-        __m128 part = vf_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+        __m128 part = vf_sum4(acc[0][r], acc[1][r], acc[2][r], acc[3][r]);
 
         sum[r] = add ? _mm_add_ps(sum[r], part) : part;
     }
 }
+
+/* The same over several runs, n <= STREAM_RUNS * CLSA_X_RUN. */
+CLSA_INLINE void pair_runs(__m128 *sum, const float *const *x, const char *const *w, size_t n,
+                           const int rows, const ptrdiff_t ahead_bytes, int add)
+{
+    vf kept[STREAM_RUNS][TILE_COLS][PAIR_ROWS];
+    size_t from, run;
+    int r, c;
+
+    for (c = 0; c < TILE_COLS; c++)
+        for (from = 0, run = 0; from < n; from += CLSA_X_RUN, run++) {
+            const float *at[PAIR_ROWS];
+
+            CLSA_UNROLL
+            for (r = 0; r < rows; r++)
+                at[r] = x[r] + from;
+            pair_chain(kept[run][c], at, w[c] + 2 * from, n - from > CLSA_X_RUN ? CLSA_X_RUN : n - from,
+                       rows, ahead_bytes);
+        }
+    CLSA_UNROLL
+    for (r = 0; r < rows; r++) {
+        for (run = 0; run * CLSA_X_RUN < n; run++) {
+            __m128 part = vf_sum4(kept[run][0][r], kept[run][1][r], kept[run][2][r], kept[run][3][r]);
+
+            sum[r] = run > 0 || add ? _mm_add_ps(sum[r], part) : part;
+        }
+    }
+}
+#endif
 
 /* For rows that stream from memory. The memory's own prefetch follows one row much better than
  * several side by side, and with one or two rows of x in 16 lanes the processor looks far enough
@@ -199,10 +261,10 @@ CLSA_INLINE void pair_stream(__m128 *sum, const float *const *x, const char *con
                              const int rows, const int help, int add)
 {
 #if defined(__AVX512F__)
-    if (rows <= 2 && n <= CLSA_X_RUN && n % PAIR == 0)
-        pair_whole(sum, x, w, n, rows, help ? AHEAD_ROW_BYTES : 0, add);
+    if (rows <= 2 && n <= CLSA_X_RUN)
+        pair_run(sum, x, w, n, rows, help ? AHEAD_ROW_BYTES : 0, add);
     else if (rows <= 2)
-        pair_products(sum, x, w, n, rows, 1, help ? AHEAD_ROW_BYTES : 0, add);
+        pair_runs(sum, x, w, n, rows, help ? AHEAD_ROW_BYTES : 0, add);
     else
         pair_products(sum, x, w, n, rows, TILE_COLS, AHEAD_BYTES, add);
 #else
