@@ -115,42 +115,8 @@ CLSA_INLINE void tile_rows(const struct tile *t, size_t rows, const enum clsa_ke
     }
 }
 
-#if defined(__AVX512F__)
-/* One row of x and float32 rows of w that stream from memory, one after another: the memory's own
- * prefetch follows one row better than four side by side. `ahead_bytes` is a compile-time constant. */
-CLSA_INLINE void tile_stream(const struct tile *t, const ptrdiff_t ahead_bytes)
-{
-    vf acc[1][TILE_COLS];
-    const float *x = t->x[0] + t->from;
-    size_t l;
-    int c;
-
-    CLSA_UNROLL
-    for (c = 0; c < TILE_COLS; c++) {
-        acc[0][c] = vf_zero();
-        for (l = 0; l < t->length; l += VF_N) {
-            const char *w = t->w[c] + l * sizeof(float);
-
-            if (ahead_bytes > 0)
-                _mm_prefetch(w + ahead_bytes, _MM_HINT_T0);
-            acc[0][c] = vf_fma(vf_load(x + l), vf_load((const float *)(const void *)w), acc[0][c]);
-        }
-    }
-    put_tile(t->y, t->ldy, acc, 1, t->cols, t->add);
-}
-#endif
-
 static void tile_f32(const struct tile *t, size_t rows)
 {
-#if defined(__AVX512F__)
-    if (rows == 1 && t->length % VF_N == 0) {
-        if (stream_wants_help())
-            tile_stream(t, AHEAD_ROW_BYTES);
-        else
-            tile_stream(t, 0);
-        return;
-    }
-#endif
     tile_rows(t, rows, CLSA_KERNEL_F32);
 }
 
@@ -169,6 +135,53 @@ static size_t point(const char **w, const char *base, ptrdiff_t stride, size_t j
     return least(TILE_COLS, n - j);
 }
 
+#if defined(__AVX512F__)
+/* acc += x . w over VF_N values from l on of a float32 row that streams. */
+CLSA_INLINE vf stream_step(vf acc, const float *x, const char *w, size_t l, const ptrdiff_t ahead_bytes)
+{
+    w += l * sizeof(float);
+    if (ahead_bytes > 0)
+        _mm_prefetch(w + ahead_bytes, _MM_HINT_T0);
+    return vf_fma(vf_load(x + l), vf_load((const float *)(const void *)w), acc);
+}
+
+/* One row of x and float32 rows of w that stream from memory, one after another: the memory's own
+ * prefetch follows one row better than four side by side. The first step stands apart as in
+ * pair_chain. k is a multiple of VF_N, `ahead_bytes` a compile-time constant. */
+CLSA_INLINE void single_f32(float *y, const float *x, const char *w, ptrdiff_t stride, size_t n, size_t k,
+                            const ptrdiff_t ahead_bytes)
+{
+    const char *rows[TILE_COLS];
+    size_t j, from, l;
+    int c;
+
+    for (j = 0; j < n; j += TILE_COLS) {
+        size_t cols = point(rows, w, stride, j, n);
+
+        for (from = 0; from < k; from += CLSA_X_RUN) {
+            size_t end = from + least(k - from, CLSA_X_RUN);
+            vf acc[TILE_COLS];
+
+            CLSA_UNROLL
+            for (c = 0; c < TILE_COLS; c++) {
+                acc[c] = stream_step(vf_zero(), x, rows[c], from, ahead_bytes);
+                for (l = from + VF_N; l < end; l += VF_N)
+                    acc[c] = stream_step(acc[c], x, rows[c], l, ahead_bytes);
+            }
+            put4(y + j, vf_sum4(acc[0], acc[1], acc[2], acc[3]), cols, from > 0);
+        }
+    }
+}
+
+static void stream_f32(float *y, const float *x, const char *w, ptrdiff_t stride, size_t n, size_t k)
+{
+    if (stream_wants_help())
+        single_f32(y, x, w, stride, n, k, AHEAD_ROW_BYTES);
+    else
+        single_f32(y, x, w, stride, n, k, 0);
+}
+#endif
+
 /* Columns in the outer loop, so that with few rows W passes once; runs of k inside. */
 static void natural(float *y, ptrdiff_t ldy, const float *const *x, const char *w, ptrdiff_t stride,
                     enum clsa_kernel_dtype dtype, size_t m, size_t n, size_t k)
@@ -176,6 +189,12 @@ static void natural(float *y, ptrdiff_t ldy, const float *const *x, const char *
     struct tile t = {y, ldy, x, 0, 0, {NULL}, 0, 0};
     size_t i, j;
 
+#if defined(__AVX512F__)
+    if (dtype == CLSA_KERNEL_F32 && m == 1 && k % VF_N == 0) {
+        stream_f32(y, x[0], w, stride, n, k);
+        return;
+    }
+#endif
     for (j = 0; j < n; j += TILE_COLS)
         for (t.from = 0; t.from < k; t.from += CLSA_X_RUN) {
             t.length = least(k - t.from, CLSA_X_RUN);
