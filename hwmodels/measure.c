@@ -16,9 +16,6 @@
 #define ROUNDS_NS UINT64_C(42000000000)
 /* What lies idle: beyond a core's L2, inside a last cache. */
 #define AGAIN_BYTES (UINT64_C(4) << 20)
-/* How far ahead a product asks for lines where that helps, as kernels/x86/tile.h does, how often both ways are
- * tried, and on how much: beyond most caches. */
-#define STREAM_BYTES (128u << 20)
 
 /* ---- what the operating system says ---- */
 

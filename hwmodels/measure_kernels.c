@@ -60,6 +60,39 @@ static uint64_t read_plain(const void *data, uint64_t bytes)
     return s0 + s1 + s2 + s3;
 }
 
+/* Bytes between a line's prefetch and its use; and of a stretch, whose first line an instruction of its own loads
+ * (kernels/x86/tile.h says why). */
+enum { READ_AHEAD = 6144, READ_STRETCH = 4096 };
+
+/* A line is read by LINE(sum, p). */
+#define READ_AHEAD_LOOP(name, attribute, vector, zero, line, reduce)                               \
+    attribute static uint64_t name(const void *data, uint64_t bytes)                              \
+    {                                                                                              \
+        vector s0 = zero, s1 = zero;                                                               \
+        for (uint64_t from = 0; from < bytes; from += READ_STRETCH) {                              \
+            const uint64_t end = bytes - from < READ_STRETCH ? bytes - from : READ_STRETCH;        \
+            const unsigned char *p = (const unsigned char *)data + from;                           \
+            __builtin_prefetch(p + READ_AHEAD, 0, 3);                                              \
+            s0 = line(s0, p);                                                                      \
+            _Pragma("GCC unroll 1") for (uint64_t at = 64; at < end; at += 64)                     \
+            {                                                                                      \
+                __builtin_prefetch(p + READ_AHEAD + at, 0, 3);                                     \
+                s1 = line(s1, p + at);                                                             \
+            }                                                                                      \
+        }                                                                                          \
+        return reduce(s0) + reduce(s1);                                                            \
+    }
+
+static inline uint64_t line_plain(uint64_t sum, const unsigned char *p)
+{
+    uint64_t w[8];
+    memcpy(w, p, sizeof w);
+    return sum + w[0] + w[1] + w[2] + w[3] + w[4] + w[5] + w[6] + w[7];
+}
+
+#define WHOLE(sum) (sum)
+READ_AHEAD_LOOP(read_ahead_plain, , uint64_t, 0, line_plain, WHOLE)
+
 /* Eight accumulators hide a multiply-add's latency of 4 cycles at two a cycle. */
 static float mixed_plain(const void *data, uint64_t n_values, const float *x)
 {
@@ -117,6 +150,28 @@ WITH("avx512f") static uint64_t read_avx512(const void *data, uint64_t bytes)
     s0 = _mm512_add_epi64(_mm512_add_epi64(s0, s1), _mm512_add_epi64(s2, s3));
     return (uint64_t)_mm512_reduce_add_epi64(s0);
 }
+
+WITH("avx2") static inline __m256i line_avx2(__m256i sum, const unsigned char *p)
+{
+    const __m256i *v = (const __m256i *)(const void *)p;
+    return _mm256_add_epi64(sum, _mm256_add_epi64(_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)));
+}
+
+WITH("avx2") static inline uint64_t sum_avx2(__m256i sum)
+{
+    uint64_t lanes[4];
+    memcpy(lanes, &sum, sizeof lanes);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+WITH("avx512f") static inline __m512i line_avx512(__m512i sum, const unsigned char *p)
+{
+    return _mm512_add_epi64(sum, _mm512_loadu_si512((const void *)p));
+}
+
+READ_AHEAD_LOOP(read_ahead_avx2, WITH("avx2"), __m256i, _mm256_setzero_si256(), line_avx2, sum_avx2)
+READ_AHEAD_LOOP(read_ahead_avx512, WITH("avx512f"), __m512i, _mm512_setzero_si512(), line_avx512,
+                (uint64_t)_mm512_reduce_add_epi64)
 
 #define FMA_ROUND(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11)
 
@@ -214,11 +269,13 @@ float clsa_host_mixed(const void *data, uint64_t n_values, const float *x)
     return mixed_plain(data, n_values, x);
 }
 
-uint64_t clsa_host_read(const void *data, uint64_t bytes)
+uint64_t clsa_host_read(const void *data, uint64_t bytes, bool ahead)
 {
     if (__builtin_cpu_supports("avx512f"))
-        return read_avx512(data, bytes);
-    return __builtin_cpu_supports("avx2") ? read_avx2(data, bytes) : read_plain(data, bytes);
+        return ahead ? read_ahead_avx512(data, bytes) : read_avx512(data, bytes);
+    if (__builtin_cpu_supports("avx2"))
+        return ahead ? read_ahead_avx2(data, bytes) : read_avx2(data, bytes);
+    return ahead ? read_ahead_plain(data, bytes) : read_plain(data, bytes);
 }
 
 float clsa_host_fma(uint64_t rounds, uint64_t *flops)
@@ -243,9 +300,9 @@ float clsa_host_mixed(const void *data, uint64_t n_values, const float *x)
     return mixed_plain(data, n_values, x);
 }
 
-uint64_t clsa_host_read(const void *data, uint64_t bytes)
+uint64_t clsa_host_read(const void *data, uint64_t bytes, bool ahead)
 {
-    return read_plain(data, bytes);
+    return ahead ? read_ahead_plain(data, bytes) : read_plain(data, bytes);
 }
 
 float clsa_host_fma(uint64_t rounds, uint64_t *flops)

@@ -9,8 +9,10 @@
 
 /* Follows `hops` links through 64-byte nodes whose first word is the next node's address. */
 const void *clsa_host_chase(const void *node, uint64_t hops);
-/* Sums `bytes` (a multiple of 512, 64-byte aligned) with the widest loads the processor has. */
-uint64_t clsa_host_read(const void *data, uint64_t bytes);
+/* Sums `bytes` (a multiple of 512, 64-byte aligned) with the widest loads the processor has. `ahead`: each line is
+ * asked for 6 KiB before its use, as products do; which way is faster is up to the processor and what shares its
+ * core. */
+uint64_t clsa_host_read(const void *data, uint64_t bytes, bool ahead);
 /* Sums rows of row_bytes (a multiple of 64) that start at base + offsets[i]. With `ahead` > 0 the lines
  * of row i + ahead are prefetched before row i is summed, as the attention kernels do; the last rows
  * have none. */
