@@ -148,20 +148,23 @@ double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, doub
     return seconds;
 }
 
-/* What walks cost beyond those in the measured rates: rows one after another find the tables' lines in some cache,
- * but entries that were last used when the data was lie where the data does. */
-static double walk_again(const struct clsa_machine *m, double pool_bytes, double row_bytes,
+/* What walks cost a row beyond those in the measured rates. Rows one after another find the tables' lines in some
+ * cache, but the first of a call's rows that needs one looks for it where its last use left it: calls at random places
+ * meet each line once in so many, and what else goes by takes entries of the TLB as well. */
+static double walk_again(const struct clsa_machine *m, double pool_bytes, double row_bytes, double rows,
                          double row_seconds, const struct clsa_cpu_place *at)
 {
     const bool hosted = m->tlb_host_page > 0 && m->tlb_host_page < m->tlb_page;
     const double page = hosted ? m->tlb_host_page : m->tlb_page;
-    const double missed = fmax(0, 1 - m->tlb_entries * page / pool_bytes);
-    const double lines = table_lines(m, pool_bytes, page);
-    struct clsa_cpu_place near;
+    const double lines = table_lines(m, pool_bytes, page), met = lines * (1 - exp(-rows / lines));
+    const double since = at->since * lines / met;
+    const double missed = fmax(0, 1 - m->tlb_entries * page / fmax(pool_bytes, since));
+    struct clsa_cpu_place near, far;
     if (missed <= 0)
         return 0;
     place_by_curves(m, lines * (row_bytes + m->l2_line), lines * row_seconds, 1, &near);
-    return missed * fmax(0, at->latency - near.latency);
+    place_by_curves(m, since, 0, 1, &far);
+    return met / rows * missed * fmax(0, far.latency - near.latency);
 }
 
 /* Page walks of a row that wait at once are bounded by the walkers, as far as the lines under way keep them
@@ -197,7 +200,7 @@ static double row_by_curves(const struct clsa_machine *m, bool demand, double ro
 }
 
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
-                    double row_bytes, const struct clsa_cpu_place *at, double pool_bytes,
+                    double row_bytes, double rows, const struct clsa_cpu_place *at, double pool_bytes,
                     double walk_seconds)
 {
     const struct clsa_machine *m = machine;
@@ -211,7 +214,7 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
     const double measured = row_by_curves(m, call->demand, row_bytes, pool_bytes, at);
     if (measured > 0) { /* beyond a core's L2 */
         const double beyond = measured / or_one(call->memory_efficiency) +
-                              walk_again(m, pool_bytes, row_bytes, measured, at) / fmax(1, m->tlb_walkers);
+                              walk_again(m, pool_bytes, row_bytes, rows, measured, at) / fmax(1, m->tlb_walkers);
         return in_l2 * (l2 / at_once + (lines - 1) * l2_next) + (1 - in_l2) * beyond +
                call->row_cycles / m->core_clock;
     }
@@ -283,17 +286,18 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         else
             clsa_cpu_place_find(m, s->distance, s->age, used, &at);
         const double first = fmin(s->bytes, s->cold_bytes * used);
-        double walk = 0;
+        double walk = 0, rows = INFINITY; /* of a thread */
         double seconds = (s->bytes - first) * at.read / or_one(call->memory_efficiency);
         if (s->row_bytes > 0) {
             walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
                             : (1 - at.in_cache) * clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);
+            rows = s->bytes / s->row_bytes / used;
             seconds = fmax(seconds, (s->bytes - first) / s->row_bytes *
-                                        clsa_cpu_row(m, call, s->row_bytes, &at, s->pool_bytes, walk));
+                                        clsa_cpu_row(m, call, s->row_bytes, rows, &at, s->pool_bytes, walk));
         }
         if (first > 0)
             cold += first / s->cold_row_bytes / used *
-                    clsa_cpu_row(m, &cold_call, s->cold_row_bytes, &at, s->pool_bytes, walk);
+                    clsa_cpu_row(m, &cold_call, s->cold_row_bytes, rows, &at, s->pool_bytes, walk);
         if (used < asked && (s->handed || parts > 1)) {
             /* Which threads get to work is up to chance: what other cores wrote, or worked on before, comes over as
              * if from memory. */
@@ -371,13 +375,13 @@ double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_byte
     /* Between two visits of a row its footprint's misses and what others fetch push lines out at random;
      * what is found speeds up what is fetched, so go round until both agree. */
     place_by_parts(&m, 0, 0, m.core_clock, &at);
-    rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, &at, footprint_bytes, walk);
+    rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, INFINITY, &at, footprint_bytes, walk);
     for (int i = 0; i < 40; i++) {
         const double seconds = footprint_bytes / (rate * sharers_of(&m, threads));
         const double others = m.l3_foreign * seconds, missed = footprint_bytes * (1 - found);
         found = 0.5 * found + 0.5 * fmax(in_l2, m.l3_size > 0 ? exp(-(missed + others) / m.l3_size) : 0);
         place_by_parts(&m, in_l2, found, m.core_clock, &at);
-        rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, &at, footprint_bytes, walk);
+        rate = row_bytes / clsa_cpu_row(&m, &call, row_bytes, INFINITY, &at, footprint_bytes, walk);
         if (found < 1)
             rate = fmin(rate, most / (1 - found));
     }

@@ -100,10 +100,11 @@ void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_byt
  * smaller pages the host's table is read as well, and its pages bound the TLB's reach. */
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes);
 
-/* Seconds of one core on one row of `row_bytes` at a random place of a pool: as measured where the machine has
- * curves of that, else with walks of walk_seconds. Of `call` the members about random rows count. */
+/* Seconds of one core on one of `rows` rows (INFINITY: again and again) of `row_bytes` at random places of a pool: as
+ * measured where the machine has curves of that, else with walks of walk_seconds. Of `call` the members about random
+ * rows count. */
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
-                    double row_bytes, const struct clsa_cpu_place *at, double pool_bytes,
+                    double row_bytes, double rows, const struct clsa_cpu_place *at, double pool_bytes,
                     double walk_seconds);
 
 /* What a short look at the host found. Each thread streams from so much, beyond its share of most caches. */

@@ -18,8 +18,6 @@ enum {
     SCORE_ROWS = 8,
     START_BYTES = 6144, /* [F] until a thread's stream of weights runs */
     COLD_KEYS = 64, /* a block of keys, the first of which nobody asked for ahead */
-    CHAIN_ROWS = 2, /* kernels/x86/tile.h: with so few rows of x one row of weights at a time, in one chain */
-    LOOKAHEAD = 1024, /* [F] weights, at k = 192 to 3072 on Zen 5 */
     DIRECT_LANES = 32, /* kernels/x86/attention_direct.c: heads are multiples of it, */
     DIRECT_GROUP = 12  /* and a K/V head has at most so many query heads */
 };
@@ -140,17 +138,6 @@ static bool behind(const struct clsa_op *op, const struct clsa_operand *k,
            v->offset == k->offset + (uint64_t)run_bytes(op, k);
 }
 
-/* Of the vector rate: the multiply-adds of one row of weights wait for each other, and rows are worked on together
- * as far as the core looks ahead. */
-static double chain_efficiency(const struct clsa_op *op, const struct clsa_machine *m, double line_cycles)
-{
-    const double per_cycle = m->vector_fp32 / m->core_count / m->core_clock;
-    const double flops = 2 * m->l2_line / 2.0; /* of a line, and row of x */
-    if (line_cycles <= 0)
-        return 1;
-    return flops / per_cycle / line_cycles * (1 + LOOKAHEAD / fmax(1, (double)op->k));
-}
-
 void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
                   const struct clsa_machine *machine, const struct clsa_implementation *impl,
                   struct clsa_cpu_call *out)
@@ -175,10 +162,6 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->exposed = 1 - clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
     out->row_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
-    if (op->kind == CLSA_OP_GEMM && op->m <= CHAIN_ROWS && op->weight_dtype == CLSA_BF16)
-        out->vector_efficiency = fmin(
-            out->vector_efficiency,
-            chain_efficiency(op, machine, clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES)));
     if (op->kind == CLSA_OP_TOPK)
         out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
     if (is_attention(op) && !direct(op)) {
@@ -189,10 +172,12 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     }
     if (is_attention(op) && alone(step, op)) {
         const double rows = (double)clsa_op_rows(step, op);
-        const double part_heads = ceil(out->parts) * (double)op->heads;
-        const double joins = part_heads * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
-        /* A part's maxima rise over its first blocks, and sums so far are scaled. */
-        out->cycles += part_heads * clsa_impl_get(impl, op, CLSA_IMPL_EPILOGUE);
+        /* Lines of the sums that parts leave, for each query head a value row in float32. */
+        const double lines = ceil(out->parts) * (double)op->heads * (double)op->value_dim * sizeof(float) /
+                             machine->l2_line;
+        const double joins = lines * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
+        /* A part's queries are laid out, its maxima rise over its first blocks, and sums so far are scaled. */
+        out->cycles += lines * clsa_impl_get(impl, op, CLSA_IMPL_EPILOGUE);
         if (rows > 1)
             out->cycles += joins;
         else

@@ -63,8 +63,8 @@ START_TEST(rows_wait_for_their_first_line_and_for_walks)
     const struct clsa_cpu_call plain = {.parts = 1};
     struct clsa_cpu_place memory;
     clsa_cpu_place_find(&m, INFINITY, 0, 1, &memory);
-    const double data = clsa_cpu_row(&m, &plain, 640, &memory, 1e9, 0), walk = 80e-9;
-    const double both = clsa_cpu_row(&m, &plain, 640, &memory, 1e9, walk);
+    const double data = clsa_cpu_row(&m, &plain, 640, INFINITY, &memory, 1e9, 0), walk = 80e-9;
+    const double both = clsa_cpu_row(&m, &plain, 640, INFINITY, &memory, 1e9, walk);
     ck_assert(both > fmax(data, walk) && both < data + walk);
     clsa_machine_destroy(&m);
 }
@@ -162,7 +162,7 @@ START_TEST(more_work_never_takes_less)
         struct clsa_cpu_place memory;
         clsa_cpu_place_find(&m, INFINITY, 0, 1, &memory);
         const double walk = clsa_cpu_walk(&m, 4e9, row);
-        const double one = clsa_cpu_row(&m, &rows, row, &memory, 4e9, walk);
+        const double one = clsa_cpu_row(&m, &rows, row, INFINITY, &memory, 4e9, walk);
         ck_assert(one >= before);
         ck_assert(row == 64 || one <= 2 * before * 1.0001);
         before = one;
@@ -289,6 +289,34 @@ START_TEST(rows_of_keys_and_values_are_met_once)
 }
 END_TEST
 
+/* What a part leaves is a row of values for each query head: heads of twice the size leave twice as much. */
+START_TEST(parts_leave_lines_of_sums)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct planned p;
+    unsigned seen = 0;
+    plan_open(&p, "clsa-0.6b", 20000, 4, CLSA_BF16);
+    for (size_t i = 0; i < p.step.n_ops; i++) {
+        struct clsa_op op = p.step.ops[i];
+        if (op.kind != CLSA_OP_ATTN_SPARSE && op.kind != CLSA_OP_ATTN_WINDOW)
+            continue;
+        struct clsa_cpu_call once, twice;
+        clsa_map_cpu(&p.step, &op, &m, &p.impl, &once);
+        const double lines = ceil(once.parts) * op.heads * op.value_dim * 4.0 / m.l2_line;
+        const double of_line = clsa_impl_get(&p.impl, &op, CLSA_IMPL_EPILOGUE);
+        op.value_dim *= 2;
+        clsa_map_cpu(&p.step, &op, &m, &p.impl, &twice);
+        ck_assert(of_line > 0);
+        NEAR(twice.cycles - once.cycles, lines * of_line);
+        NEAR(twice.tail_cycles, 2 * once.tail_cycles);
+        seen++;
+    }
+    ck_assert_uint_gt(seen, 0);
+    plan_close(&p);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 static uint64_t step_ps(const char *machine, uint64_t context, uint32_t group, uint32_t threads,
                         double foreign)
 {
@@ -340,6 +368,7 @@ static Suite *suite(void)
     c = tcase_create("ops");
     tcase_add_test(c, parts_are_the_units_of_the_kernels);
     tcase_add_test(c, rows_of_keys_and_values_are_met_once);
+    tcase_add_test(c, parts_leave_lines_of_sums);
     tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, 4);
     suite_add_tcase(s, c);
     return s;

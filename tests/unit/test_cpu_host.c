@@ -240,6 +240,39 @@ START_TEST(curves_stand_in_place_of_sizes_and_rates)
 }
 END_TEST
 
+START_TEST(entries_wait_where_their_last_use_left_them)
+{
+    struct clsa_machine m;
+    ck_assert_msg(read_text(curves, NULL, 0, &m) == 0, "%s", err.text);
+    const struct clsa_cpu_call call = {.parts = 1};
+    const double pool = 256 << 20;
+    struct clsa_cpu_place at;
+    m.tlb_page = 8192; /* small pages have curves of their own */
+    m.tlb_host_page = 0;
+    m.tlb_entries = 1;
+    clsa_cpu_place_find(&m, 256 << 20, 0, 1, &at);
+    /* again and again: walks are in the measured rates */
+    const double steady = clsa_cpu_row(&m, &call, 64, INFINITY, &at, pool, 0);
+    NEAR(steady, 64 / 1e9);
+    /* the first row pays for a line from memory instead of one that is near; of many rows few are first */
+    struct clsa_cpu_place near;
+    const double lines = pool / 8192 / 8;
+    clsa_cpu_place_find(&m, lines * (64 + m.l2_line), lines * steady, 1, &near);
+    double before = clsa_cpu_row(&m, &call, 64, 1e-3, &at, pool, 0) - steady;
+    WITHIN(before, (100e-9 - near.latency) / m.tlb_walkers, 1e-3);
+    for (double rows = 1; rows < 1e6; rows *= 8) {
+        const double now = clsa_cpu_row(&m, &call, 64, rows, &at, pool, 0) - steady;
+        ck_assert(now > 0 && now < before);
+        before = now;
+    }
+    ck_assert(before * m.tlb_walkers < 100e-9 * lines / 1e5);
+    /* a TLB that reaches everything that goes by */
+    m.tlb_entries = 1e9;
+    NEAR(clsa_cpu_row(&m, &call, 64, 16, &at, pool, 0), steady);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 START_TEST(curves_that_make_no_sense_are_refused)
 {
     static const struct {
@@ -363,6 +396,7 @@ static Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("curves");
     tcase_add_test(c, curves_stand_in_place_of_sizes_and_rates);
+    tcase_add_test(c, entries_wait_where_their_last_use_left_them);
     tcase_add_test(c, curves_that_make_no_sense_are_refused);
     tcase_add_test(c, a_host_is_as_found);
     suite_add_tcase(s, c);
