@@ -89,7 +89,8 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
     const double foreign = distance <= m->l2_size ? 0 : m->l3_foreign / sharers_of(m, threads);
     const double far = 1 / clsa_curve_at(&m->curve_stream, INFINITY, 0, 0);
     const double near = 1 / clsa_curve_at(&m->curve_stream, 4 * m->l2_size, 0, 0);
-    const double slower = 1 / m->dram_share - 1; /* of what comes from memory */
+    /* Of what comes from memory; and of what a core loads from near, in turns with others on it. */
+    const double slower = 1 / m->dram_share - 1, turns = 1 / m->core_share - 1;
     const double l3 = m->l3_latency / m->core_clock;
     const double in_l2 = clsa_cpu_kept(distance, m->l2_size, CLSA_CPU_EDGE_L2);
     out->threads = threads;
@@ -102,7 +103,8 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
                        ? fmin(m->dram_latency, clsa_curve_at(&m->curve_latency, out->since, 0, foreign))
                        : in_l2 * m->l2_latency / m->core_clock + (1 - in_l2 - out->dram) * l3 +
                              out->dram * m->dram_latency;
-    out->read += out->dram * fmax(0, out->read - near) * slower;
+    out->read += out->dram * fmax(0, out->read - near) * slower +
+                 (1 - out->dram) * fmin(out->read, near) * turns;
     out->in_cache = fmax(in_l2, 1 - fmax(0, out->latency - l3) / fmax(1e-12, m->dram_latency - l3));
 }
 
@@ -237,6 +239,17 @@ static double fork_seconds(const struct clsa_machine *m, double threads)
     return seconds * m->fork_share;
 }
 
+/* What threads left for others to join comes from their caches, as rows at random places would from memory. */
+static double handed_over(const struct clsa_machine *m, const struct clsa_cpu_call *cold, double parts,
+                          double bytes, double used)
+{
+    struct clsa_cpu_place far;
+    if (bytes <= 0 || used <= 1)
+        return 0;
+    clsa_cpu_place_find(m, INFINITY, 0, 1, &far);
+    return parts * (1 - 1 / used) * clsa_cpu_row(m, cold, bytes, INFINITY, &far, 0, 0);
+}
+
 /* The slowest of `used` threads over their mean, the last part being a fraction of one. Shares that shrink
  * end within a part of each other, half of one on average. */
 static double slowest(double parts, double used, bool shrinking)
@@ -299,10 +312,11 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             cold += first / s->cold_row_bytes / used *
                     clsa_cpu_row(m, &cold_call, s->cold_row_bytes, rows, &at, s->pool_bytes, walk);
         if (used < asked && (s->handed || parts > 1)) {
-            /* Which threads get to work is up to chance: what other cores wrote, or worked on before, comes over as
-             * if from memory. */
+            /* Which threads get to work is up to chance: what other cores wrote, or worked on before in an L3 of
+             * their own, comes over as if from memory; what an L3 of all has, from there. */
+            const bool together = !s->handed && sharers_of(m, asked) >= asked;
             struct clsa_cpu_place far;
-            clsa_cpu_place_find(m, INFINITY, 0, used, &far);
+            clsa_cpu_place_find(m, together ? fmax(s->distance, 4 * m->l2_size * used) : INFINITY, s->age, used, &far);
             seconds += s->bytes * (1 - used / asked) * fmax(0, far.read - at.read);
         }
         core += (seconds + s->again_bytes / (m->l2_core_bandwidth * clock)) / used;
@@ -323,7 +337,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     out->memory_seconds = memory * uneven;
     out->memory_bound = memory > arithmetic;
     out->seconds = busy * uneven + m->call_cost + call->fixed_cycles / clock +
-                   call->tail_cycles / clock + (parts > 1 ? fork_seconds(m, asked) : 0);
+                   call->tail_cycles / clock +
+                   handed_over(m, &cold_call, ceil(call->parts), call->part_bytes, used) +
+                   (parts > 1 ? fork_seconds(m, asked) : 0);
 }
 
 struct clsa_cpu_shares clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads,

@@ -49,6 +49,7 @@ struct clsa_cpu_call {
     double cycles;              /* further arithmetic of all threads together, in cycles of one core */
     double fixed_cycles;        /* set-up before the first part */
     double tail_cycles;         /* on one thread after the last part (joining parts) */
+    double part_bytes;          /* that a part leaves for whoever joins it to others; 0: nothing is joined */
     unsigned n_streams;
     struct clsa_cpu_stream streams[CLSA_CPU_STREAMS];
 };

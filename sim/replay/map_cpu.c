@@ -178,10 +178,12 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         const double joins = lines * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
         /* A part's queries are laid out, its maxima rise over its first blocks, and sums so far are scaled. */
         out->cycles += lines * clsa_impl_get(impl, op, CLSA_IMPL_EPILOGUE);
-        if (rows > 1)
+        if (rows > 1) {
             out->cycles += joins;
-        else
+        } else {
             out->tail_cycles = joins;
+            out->part_bytes = (double)op->heads * (double)op->value_dim * sizeof(float);
+        }
     }
     for (uint32_t i = 0; i < op->n_operands; i++) {
         const struct clsa_operand *o = &op->operands[i];

@@ -134,6 +134,33 @@ START_TEST(arithmetic_parts_and_forks)
 }
 END_TEST
 
+/* What other cores have: parts that one thread joins, and data of fewer parts than threads. */
+START_TEST(what_other_cores_have_comes_over)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct clsa_cpu_call call = {.parts = 3.5, .vector_flops = 1e6};
+    const struct clsa_cpu_call rows = {.parts = 1, .demand = true};
+    struct clsa_cpu_place memory, near, far;
+    const double one = seconds(&m, &call, 1), four = seconds(&m, &call, 4);
+    clsa_cpu_place_find(&m, INFINITY, 0, 1, &memory);
+    call.part_bytes = 640;
+    NEAR(seconds(&m, &call, 1), one); /* its own */
+    NEAR(seconds(&m, &call, 4), four + 4 * 0.75 * clsa_cpu_row(&m, &rows, 640, INFINITY, &memory, 0, 0));
+    /* Two of four threads get to work: half lies with others, in the L3 of all or behind memory. */
+    call = streaming(64e3, 64e3);
+    call.parts = 2;
+    clsa_cpu_place_find(&m, 64e3, 0, 2, &near);
+    clsa_cpu_place_find(&m, 8 * m.l2_size, 0, 2, &far);
+    m.l3_cores = 0;
+    NEAR(seconds(&m, &call, 4), 64e3 / 2 * (near.read + 0.5 * (far.read - near.read)) + 1e-6);
+    m.l3_cores = 2;
+    clsa_cpu_place_find(&m, INFINITY, 0, 2, &far);
+    clsa_cpu_place_find(&m, 64e3, 0, 2, &near);
+    NEAR(seconds(&m, &call, 4), 64e3 / 2 * (near.read + 0.5 * (far.read - near.read)) + 1e-6);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 static const char *const machines[] = {"toy-cpu", "epyc-genoa", "xeon-spr", "grace"};
 
 START_TEST(more_work_never_takes_less)
@@ -362,6 +389,7 @@ static Suite *suite(void)
     tcase_add_test(c, rows_wait_for_their_first_line_and_for_walks);
     tcase_add_test(c, walks_cost_where_their_tables_lie);
     tcase_add_test(c, arithmetic_parts_and_forks);
+    tcase_add_test(c, what_other_cores_have_comes_over);
     tcase_add_loop_test(c, more_work_never_takes_less, 0, 4);
     tcase_add_test(c, caches_keep_less_of_what_is_further_away);
     suite_add_tcase(s, c);
