@@ -19,7 +19,8 @@
 /* One measured figure. `what` is one of
  *   latency     dependent loads, one a cache line, over footprint_bytes            unit "ns"
  *   loaded      the same while all other threads stream from memory                unit "ns"
- *   read        streaming reads by `threads` over footprint_bytes each             unit "GB/s"
+ *   read        streaming reads by `threads` over footprint_bytes each, plain or with lines asked
+ *               for ahead, whichever is faster                                     unit "GB/s"
  *   again       streaming reads by one thread of what lay idle in the last cache for row_bytes us  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
