@@ -161,12 +161,13 @@ static double walk_again(const struct clsa_machine *m, double pool_bytes, double
     const double lines = table_lines(m, pool_bytes, page), met = lines * (1 - exp(-rows / lines));
     const double since = at->since * lines / met;
     const double missed = fmax(0, 1 - m->tlb_entries * page / fmax(pool_bytes, since));
+    const double waits = met / rows * missed; /* of a row; none where rows come again and again */
     struct clsa_cpu_place near, far;
-    if (missed <= 0)
+    if (waits <= 0)
         return 0;
     place_by_curves(m, lines * (row_bytes + m->l2_line), lines * row_seconds, 1, &near);
     place_by_curves(m, since, 0, 1, &far);
-    return met / rows * missed * fmax(0, far.latency - near.latency);
+    return waits * fmax(0, far.latency - near.latency);
 }
 
 /* Page walks of a row that wait at once are bounded by the walkers, as far as the lines under way keep them

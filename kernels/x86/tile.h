@@ -155,23 +155,30 @@ CLSA_INLINE int stream_wants_help(void)
 }
 
 #if defined(__AVX512F__)
-/* One step of the chains of a row of w: acc[r] += x[r] . w over PAIR values from l on. */
-CLSA_INLINE void chain_step(vf *acc, const float *const *x, const char *w, size_t l, const int rows,
-                            const ptrdiff_t ahead_bytes)
+/* acc[r] += x[r] . w over the PAIR values of a row of w from l on. */
+CLSA_INLINE void chain_add(vf *acc, const float *const *x, size_t l, vf even, vf odd, const int rows)
 {
-    __m512i values = _mm512_loadu_si512(w + 2 * l);
-    vf even, odd;
     int r;
 
-    __asm__("" : "+v"(values)); /* one load, not one for each half */
-    if (ahead_bytes > 0)
-        _mm_prefetch(w + ahead_bytes + 2 * l, _MM_HINT_T0);
-    vf_pair(values, &even, &odd);
     CLSA_UNROLL
     for (r = 0; r < rows; r++) {
         acc[r] = vf_fma(vf_load(x[r] + l), even, acc[r]);
         acc[r] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r]);
     }
+}
+
+/* One whole step of the chains of a row of w. */
+CLSA_INLINE void chain_step(vf *acc, const float *const *x, const char *w, size_t l, const int rows,
+                            const ptrdiff_t ahead_bytes)
+{
+    __m512i values = _mm512_loadu_si512(w + 2 * l);
+    vf even, odd;
+
+    __asm__("" : "+v"(values)); /* one load, not one for each half */
+    if (ahead_bytes > 0)
+        _mm_prefetch(w + ahead_bytes + 2 * l, _MM_HINT_T0);
+    vf_pair(values, &even, &odd);
+    chain_add(acc, x, l, even, odd, rows);
 }
 
 /* acc[r] = x[r] . w over n values of one row of w, 0 < n <= CLSA_X_RUN. `rows`, 1 or 2, and `ahead_bytes` are
@@ -196,11 +203,7 @@ CLSA_INLINE void pair_chain(vf *acc, const float *const *x, const char *w, size_
 
         l = n - n % PAIR;
         vf_load_pair_n(w + 2 * l, n - l, &even, &odd);
-        CLSA_UNROLL
-        for (r = 0; r < rows; r++) {
-            acc[r] = vf_fma(vf_load(x[r] + l), even, acc[r]);
-            acc[r] = vf_fma(vf_load(x[r] + l + VF_N), odd, acc[r]);
-        }
+        chain_add(acc, x, l, even, odd, rows);
     }
 }
 

@@ -172,9 +172,9 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     }
     if (is_attention(op) && alone(step, op)) {
         const double rows = (double)clsa_op_rows(step, op);
-        /* Lines of the sums that parts leave, for each query head a value row in float32. */
-        const double lines = ceil(out->parts) * (double)op->heads * (double)op->value_dim * sizeof(float) /
-                             machine->l2_line;
+        /* Sums that a part leaves, for each query head a value row in float32; lines of all parts. */
+        const double part_bytes = (double)op->heads * (double)op->value_dim * sizeof(float);
+        const double lines = ceil(out->parts) * part_bytes / machine->l2_line;
         const double joins = lines * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
         /* A part's queries are laid out, its maxima rise over its first blocks, and sums so far are scaled. */
         out->cycles += lines * clsa_impl_get(impl, op, CLSA_IMPL_EPILOGUE);
@@ -182,7 +182,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
             out->cycles += joins;
         } else {
             out->tail_cycles = joins;
-            out->part_bytes = (double)op->heads * (double)op->value_dim * sizeof(float);
+            out->part_bytes = part_bytes;
         }
     }
     for (uint32_t i = 0; i < op->n_operands; i++) {
