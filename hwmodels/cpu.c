@@ -8,6 +8,11 @@
 #define JOIN 2.5
 
 #define SMALL_PAGE 4096
+#define MIB 1048576.0
+
+/* Prefetches retire while they wait: so many times as many as loads may wait behind page walks. Fitted with
+ * implementations/native.csv. */
+#define PREFETCHES 2
 
 /* Footprints of so many last caches are in memory but for a few percent. */
 #define CACHES_FAR 4
@@ -36,7 +41,7 @@ double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_byte
 double clsa_cpu_left(const struct clsa_machine *machine, double seconds)
 {
     return machine->l3_foreign > 0 && machine->l3_size > 0
-               ? exp(-machine->l3_foreign * seconds / machine->l3_size)
+               ? exp(-machine->l3_foreign * machine->l3_foreign_share * seconds / machine->l3_size)
                : 1;
 }
 
@@ -82,6 +87,23 @@ static double curve_seconds(const struct clsa_machine *m, const struct clsa_curv
     return alone + (of_all - alone) * (at->threads - 1) / (m->core_count - 1);
 }
 
+/* The part of a stream's rate that was found: by footprint between those that looks went through. */
+static double stream_share(const struct clsa_machine *m, double bytes)
+{
+    const struct {
+        double bytes, share;
+    } looks[] = {{8 * MIB, m->stream_share_8m},
+                 {16 * MIB, m->stream_share_16m},
+                 {32 * MIB, m->stream_share_32m},
+                 {CLSA_PROBE_BYTES, m->dram_share}};
+    int i = 0;
+    while (i < 2 && bytes > looks[i + 1].bytes)
+        i++;
+    const double begin = looks[i].bytes, end = looks[i + 1].bytes;
+    const double part = log(fmin(fmax(bytes, begin), end) / begin) / log(end / begin);
+    return looks[i].share * pow(looks[i + 1].share / looks[i].share, part);
+}
+
 /* What lies idle in a cache that others use as well loses as much as if so many bytes more had gone by. */
 static void place_by_curves(const struct clsa_machine *m, double distance, double age, double threads,
                             struct clsa_cpu_place *out)
@@ -89,13 +111,11 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
     const double foreign = distance <= m->l2_size ? 0 : m->l3_foreign / sharers_of(m, threads);
     const double far = 1 / clsa_curve_at(&m->curve_stream, INFINITY, 0, 0);
     const double near = 1 / clsa_curve_at(&m->curve_stream, 4 * m->l2_size, 0, 0);
-    /* Of what comes from memory; and of what a core loads from near, in turns with others on it. */
-    const double slower = 1 / m->dram_share - 1, turns = 1 / m->core_share - 1;
     const double l3 = m->l3_latency / m->core_clock;
     const double in_l2 = clsa_cpu_kept(distance, m->l2_size, CLSA_CPU_EDGE_L2);
     out->threads = threads;
     out->foreign = foreign;
-    out->since = foreign > 0 ? distance + foreign * age : distance;
+    out->since = foreign > 0 ? distance + foreign * m->l3_foreign_share * age : distance;
     out->in_l2 = in_l2;
     out->read = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, out, 0, 1);
     out->dram = far > near ? fmin(1 - in_l2, fmax(0, (out->read - near) / (far - near))) : 1 - in_l2;
@@ -103,8 +123,7 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
                        ? fmin(m->dram_latency, clsa_curve_at(&m->curve_latency, out->since, 0, foreign))
                        : in_l2 * m->l2_latency / m->core_clock + (1 - in_l2 - out->dram) * l3 +
                              out->dram * m->dram_latency;
-    out->read += out->dram * fmax(0, out->read - near) * slower +
-                 (1 - out->dram) * fmin(out->read, near) * turns;
+    out->read /= stream_share(m, out->since);
     out->in_cache = fmax(in_l2, 1 - fmax(0, out->latency - l3) / fmax(1e-12, m->dram_latency - l3));
 }
 
@@ -216,8 +235,10 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
     const double l2_next = fmin(l2 / at_once, line / (m->l2_core_bandwidth * clock));
     const double measured = row_by_curves(m, call->demand, row_bytes, pool_bytes, at);
     if (measured > 0) { /* beyond a core's L2 */
+        const double waiting = (call->demand ? 1 : PREFETCHES) * m->core_loads;
+        const double walks = fmax(1, fmin(m->tlb_walkers, waiting / lines));
         const double beyond = measured / or_one(call->memory_efficiency) +
-                              walk_again(m, pool_bytes, row_bytes, rows, measured, at) / fmax(1, m->tlb_walkers);
+                              walk_again(m, pool_bytes, row_bytes, rows, measured, at) / walks;
         return in_l2 * (l2 / at_once + (lines - 1) * l2_next) + (1 - in_l2) * beyond +
                call->row_cycles / m->core_clock;
     }
@@ -240,15 +261,29 @@ static double fork_seconds(const struct clsa_machine *m, double threads)
     return seconds * m->fork_share;
 }
 
-/* What threads left for others to join comes from their caches, as rows at random places would from memory. */
+/* Seconds a byte that a core reads of what others just wrote. */
+static double handed_seconds(const struct clsa_machine *m, double age)
+{
+    struct clsa_cpu_place far;
+    if (m->core_handed > 0)
+        return 1 / (m->core_handed * m->core_handed_share);
+    clsa_cpu_place_find(m, INFINITY, age, 1, &far);
+    return far.read;
+}
+
+/* What threads left for others to join comes from their caches: row by row, as rows at random places would from
+ * memory, unless it was measured. */
 static double handed_over(const struct clsa_machine *m, const struct clsa_cpu_call *cold, double parts,
                           double bytes, double used)
 {
     struct clsa_cpu_place far;
     if (bytes <= 0 || used <= 1)
         return 0;
+    const double over = parts * (1 - 1 / used);
+    if (m->core_handed > 0)
+        return over * bytes * handed_seconds(m, 0);
     clsa_cpu_place_find(m, INFINITY, 0, 1, &far);
-    return parts * (1 - 1 / used) * clsa_cpu_row(m, cold, bytes, INFINITY, &far, 0, 0);
+    return over * clsa_cpu_row(m, cold, bytes, INFINITY, &far, 0, 0);
 }
 
 /* The slowest of `used` threads over their mean, the last part being a fraction of one. Shares that shrink
@@ -275,7 +310,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double each = m->vector_fp32 / m->core_count;
     const double alone = m->vector_one > 0 ? m->vector_one : each * m->core_clock_one / m->core_clock;
     const double busy_part = m->core_count > 1 ? (used - 1) / (m->core_count - 1) : 0;
-    const double rate = used / m->core_count * (alone + (each - alone) * busy_part) / each * m->core_share;
+    const double share = 1 / (1 + (1 - call->apart) * (1 / m->core_share - 1));
+    const double rate = used / m->core_count * (alone + (each - alone) * busy_part) / each * share;
     memset(out, 0, sizeof *out);
 
     double arithmetic = call->vector_flops /
@@ -284,7 +320,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         const double peak = m->matrix_bf16 > 0 ? m->matrix_bf16 : m->vector_fp32;
         arithmetic += call->matrix_flops / (peak * rate * or_one(call->matrix_efficiency));
     }
-    arithmetic += call->cycles / (used * clock * m->core_share);
+    arithmetic += call->cycles / (used * clock * share);
     struct clsa_cpu_call cold_call = *call;
     cold_call.demand = true;
     cold_call.memory_efficiency = 1;
@@ -318,7 +354,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             const bool together = !s->handed && sharers_of(m, asked) >= asked;
             struct clsa_cpu_place far;
             clsa_cpu_place_find(m, together ? fmax(s->distance, 4 * m->l2_size * used) : INFINITY, s->age, used, &far);
-            seconds += s->bytes * (1 - used / asked) * fmax(0, far.read - at.read);
+            const double over = s->handed ? handed_seconds(m, s->age) : far.read;
+            seconds += s->bytes * (1 - used / asked) * fmax(0, over - at.read);
         }
         core += (seconds + s->again_bytes / (m->l2_core_bandwidth * clock)) / used;
         if (!m->curve_stream.n || s->known)
@@ -343,33 +380,84 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
                    (parts > 1 ? fork_seconds(m, asked) : 0);
 }
 
-struct clsa_cpu_shares clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads,
-                                       const struct clsa_probe *probe)
+double clsa_cpu_kept_found(double near, double idle, double memory)
 {
-    struct clsa_cpu_shares out = {.core = 1, .fork = 1};
+    return fmin(1, fmax(0.02, (1 / memory - 1 / idle) / (1 / memory - 1 / near)));
+}
+
+const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES] = {
+    {"gflops", offsetof(struct clsa_probe, flops), 1e9, 2},
+    {"stream_gbps", offsetof(struct clsa_probe, stream), 1e9, 3},
+    {"fork_join_us", offsetof(struct clsa_probe, fork_join), 1e-6, 4},
+    {"stream_8m_gbps", offsetof(struct clsa_probe, stream_8m), 1e9, 2},
+    {"stream_16m_gbps", offsetof(struct clsa_probe, stream_16m), 1e9, 2},
+    {"stream_32m_gbps", offsetof(struct clsa_probe, stream_32m), 1e9, 2},
+    {"handed_gbps", offsetof(struct clsa_probe, handed), 1e9, 3},
+    {"kept", offsetof(struct clsa_probe, kept), 1, 4}};
+
+double clsa_probe_get(const struct clsa_probe *probe, int figure)
+{
+    double value;
+    memcpy(&value, (const char *)probe + clsa_probe_figures[figure].offset, sizeof value);
+    return value / clsa_probe_figures[figure].unit;
+}
+
+void clsa_probe_set(struct clsa_probe *probe, int figure, double value)
+{
+    value *= clsa_probe_figures[figure].unit;
+    memcpy((char *)probe + clsa_probe_figures[figure].offset, &value, sizeof value);
+}
+
+/* The part of the rate that n threads should stream with, each over so much. 0: not looked at. */
+static double found_stream(const struct clsa_machine *m, double n, double each_bytes, double found)
+{
+    struct clsa_cpu_place at;
+    clsa_cpu_place_find(m, each_bytes * n, 0, n, &at);
+    const double expected = n / at.read;
+    return found / (m->curve_stream.n ? expected : fmin(expected, m->dram_bandwidth * m->dram_stream));
+}
+
+/* What was found of streams, or `otherwise`. */
+static double share_or(double share, double otherwise)
+{
+    return share > 0 ? share : otherwise;
+}
+
+void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
+                     struct clsa_cpu_share out[CLSA_CPU_SHARES])
+{
     struct clsa_machine m = *machine; /* borrows the strings */
     const double n = fmin(threads ? threads : m.core_count, m.core_count);
-    struct clsa_cpu_place at;
-    m.dram_share = m.fork_share = 1;
-    clsa_cpu_place_find(&m, probe->stream_bytes * n, 0, n, &at);
-    if (m.vector_mixed > 0)
-        out.core = probe->flops /
-                   (n > 1 || m.vector_mixed_one <= 0 ? m.vector_mixed / m.core_count * n : m.vector_mixed_one);
-    out.dram = probe->stream / (m.curve_stream.n ? n / at.read
-                                                 : fmin(n / at.read, m.dram_bandwidth * m.dram_stream));
-    if (probe->fork_join > 0 && fork_seconds(&m, n) > 0)
-        out.fork = probe->fork_join / fork_seconds(&m, n);
-    return out;
+    m.stream_share_8m = m.stream_share_16m = m.stream_share_32m = m.dram_share = m.fork_share = 1;
+    const double mixed = n > 1 || m.vector_mixed_one <= 0 ? m.vector_mixed / m.core_count * n : m.vector_mixed_one;
+    const double core = mixed > 0 ? probe->flops / mixed : 1, fork = fork_seconds(&m, n);
+    const double far = found_stream(&m, n, CLSA_PROBE_BYTES, probe->stream);
+    const double near = share_or(found_stream(&m, n, 8 * MIB, probe->stream_8m), core), more = far / near;
+    const double foreign = probe->kept > 0 && m.l3_foreign > 0
+                               ? -log(fmin(1, probe->kept)) * m.l3_size / (CLSA_PROBE_IDLE_US * 1e-6) / m.l3_foreign
+                               : 1;
+    const struct clsa_cpu_share shares[CLSA_CPU_SHARES] = {
+        {CLSA_MACHINE_core_share, core},
+        {CLSA_MACHINE_stream_share_8m, near},
+        {CLSA_MACHINE_stream_share_16m,
+         share_or(found_stream(&m, n, 16 * MIB, probe->stream_16m), near * pow(more, 0.25))},
+        {CLSA_MACHINE_stream_share_32m, share_or(found_stream(&m, n, 32 * MIB, probe->stream_32m), near * sqrt(more))},
+        {CLSA_MACHINE_dram_share, far},
+        {CLSA_MACHINE_l3_foreign_share, fmin(100, fmax(0.01, foreign))},
+        {CLSA_MACHINE_core_handed_share, probe->handed > 0 && m.core_handed > 0 ? probe->handed / m.core_handed : 1},
+        {CLSA_MACHINE_fork_share, probe->fork_join > 0 && fork > 0 ? probe->fork_join / fork : 1}};
+    memcpy(out, shares, sizeof shares);
 }
 
 int clsa_cpu_as_found(struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe)
 {
-    static const char source[] = "found beside the run, against the file";
-    const struct clsa_cpu_shares found = clsa_cpu_shares(machine, threads, probe);
-    int status = clsa_machine_found(machine, CLSA_MACHINE_core_share, found.core, source);
-    if (!status)
-        status = clsa_machine_found(machine, CLSA_MACHINE_dram_share, found.dram, source);
-    return status ? status : clsa_machine_found(machine, CLSA_MACHINE_fork_share, found.fork, source);
+    struct clsa_cpu_share shares[CLSA_CPU_SHARES];
+    int status = 0;
+    clsa_cpu_shares(machine, threads, probe, shares);
+    for (int i = 0; i < CLSA_CPU_SHARES && !status; i++)
+        status = clsa_machine_found(machine, shares[i].parameter, shares[i].value,
+                                    "found beside the run, against the file");
+    return status;
 }
 
 double clsa_cpu_gather(const struct clsa_machine *machine, double footprint_bytes, double row_bytes,

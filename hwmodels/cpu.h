@@ -10,6 +10,7 @@
 #define CLSA_HWMODELS_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "hwmodels/machine.h"
@@ -45,6 +46,7 @@ struct clsa_cpu_call {
     double inflight_lines;      /* of one core on random rows; 0: the machine's */
     bool demand;                /* rows are not prefetched by the kernel: plain loads */
     double row_cycles;          /* of the loop around a random row */
+    double apart;               /* part of the arithmetic that another thread of the core does not slow */
     double exposed;             /* part of the shorter of memory and arithmetic that does not hide; 1: they take turns */
     double cycles;              /* further arithmetic of all threads together, in cycles of one core */
     double fixed_cycles;        /* set-up before the first part */
@@ -108,24 +110,45 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
                     double row_bytes, double rows, const struct clsa_cpu_place *at, double pool_bytes,
                     double walk_seconds);
 
-/* What a short look at the host found. Each thread streams from so much, beyond its share of most caches. */
+/* What short looks at the host found, of all threads that looked together. 0: not looked at. */
 #define CLSA_PROBE_BYTES (128.0 * 1048576)
+#define CLSA_PROBE_IDLE_US 2000
 struct clsa_probe {
-    double flops;       /* a second, of all threads that looked: of vector.mixed */
-    double stream;      /* bytes a second, of all, each beyond its share of any cache */
-    double stream_bytes; /* that each went through */
-    double fork_join;    /* seconds of a parallel region; 0: not looked at */
+    double flops;      /* a second, of vector.mixed */
+    double stream;     /* bytes a second, each over CLSA_PROBE_BYTES, beyond its share of most caches */
+    double fork_join;  /* seconds of a parallel region */
+    double stream_8m, stream_16m, stream_32m; /* bytes a second, each over so many MiB, in and around last caches */
+    double handed;     /* bytes a second that one thread reads of what the others just wrote */
+    double kept;       /* part of 4 MiB a thread that caches still have after CLSA_PROBE_IDLE_US idle */
 };
 
-/* The parts of a machine's arithmetic, of its memory's rate and of the time of a parallel region that `threads`
- * found. */
-struct clsa_cpu_shares {
-    double core, dram, fork;
+/* The part of a footprint that the last cache kept while it lay idle, from rates of sweeps right after another, after
+ * the wait, and from memory. Between 0.02 and 1. */
+double clsa_cpu_kept_found(double near, double idle, double memory);
+
+/* The members as columns of tables ("probe_" and the name where they stand beside other columns): value times unit is
+ * in base units. */
+struct clsa_probe_figure {
+    const char *name;
+    size_t offset;
+    double unit;
+    int decimals;
 };
-struct clsa_cpu_shares clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads,
-                                       const struct clsa_probe *probe);
-/* Sets core.share, dram.share and fork_join.share of a machine so that it is as `threads` found. The machine's own
- * figures stay. Returns 0 or CLSA_ENOMEM. */
+#define CLSA_PROBE_FIGURES 8
+extern const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES];
+double clsa_probe_get(const struct clsa_probe *probe, int figure); /* in the column's unit */
+void clsa_probe_set(struct clsa_probe *probe, int figure, double value);
+
+/* The parts of a machine's figures that `threads` found: parameters that end in share, and their values. Caches that
+ * nobody looked at give as much as the core, or what lies between that and memory; the rest is as measured. */
+#define CLSA_CPU_SHARES 8
+struct clsa_cpu_share {
+    enum clsa_machine_parameter parameter;
+    double value;
+};
+void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
+                     struct clsa_cpu_share out[CLSA_CPU_SHARES]);
+/* Sets all of them so that the machine is as `threads` found; its own figures stay. Returns 0 or CLSA_ENOMEM. */
 int clsa_cpu_as_found(struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe);
 
 /* Bytes a second that `threads` gather in rows at random places of `footprint_bytes`, over and over, from

@@ -65,6 +65,8 @@ struct clsa_op;
       "bytes one block keeps outstanding; 0: stages times the bytes of a step")                    \
     X(OVERLAP, "overlap", COUNT, 1, 0, 1, NULL,                                                    \
       "part of the shorter of memory and arithmetic time that hides behind the longer")            \
+    X(SIBLING, "sibling", COUNT, 1, 0, 1, NULL,                                                    \
+      "part of the arithmetic that takes turns with another thread of the core")                   \
     X(ELEMENT_CYCLES, "element_cycles", CYCLES, 0, 0, 1e6, NULL,                                   \
       "arithmetic of one element on one thread (scores, histogram updates)")                       \
     X(CONFLICT_CYCLES, "conflict_cycles", CYCLES, 0, 0, 1e6, NULL,                                 \

@@ -48,7 +48,7 @@ nobase_dist_pkgdata_DATA += \
 # Measuring the host.
 libclsa_hwmodels_a_SOURCES += hwmodels/measure.c hwmodels/measure.h hwmodels/measure_bench.c \
   hwmodels/measure_bench.h hwmodels/measure_set.c hwmodels/measure_kernels.c hwmodels/measure_kernels.h \
-  hwmodels/measure_gathers.c hwmodels/measure_machine.c
+  hwmodels/measure_gathers.c hwmodels/measure_machine.c hwmodels/measure_probe.c
 
 nobase_dist_pkgdata_DATA += \
   hwmodels/implementations/cublas.csv \

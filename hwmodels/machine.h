@@ -65,6 +65,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "lines that plain loads keep outstanding (reorder window); 0: as core.inflight")             \
     X(core_share, "core.share", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                                  \
       "part of its arithmetic that a core has now (others on the same core take the rest)")        \
+    X(core_handed, "core.handed", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                           \
+      "bytes a second one core reads of what others just wrote; 0: as from memory")                \
+    X(core_handed_share, "core.handed_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                   \
+      "part of that rate now: guests are moved to cores that lie closer or farther")               \
     X(core_loads, "core.loads", COUNT, CLSA_MAY_CPU, 32, 1, 4096,                                  \
       "lines that may wait behind page walks at once")                                             \
     X(core_stream, "core.stream", BYTES_PER_S, CLSA_NEED_CPU, 0, 1e6, 1e13,                        \
@@ -108,6 +112,14 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(l3_cores, "l3.cores", COUNT, CLSA_MAY_CPU, 0, 0, 65536, "cores that share one L3; 0: all")   \
     X(l3_ways, "l3.ways", COUNT, CLSA_MAY_BOTH, 16, 1, 65536, "associativity")                     \
     X(l3_latency, "l3.latency", CYCLES, CLSA_MAY_BOTH, 0, 0, 1e6, "dependent load, L3 hit")        \
+    X(l3_foreign_share, "l3.foreign_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                     \
+      "how much others bring into the L3 now, as a part of l3.foreign")                            \
+    X(stream_share_8m, "stream.share_8m", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                        \
+      "part of the rate of streams over 8 MiB a thread, from caches, that a core has now")         \
+    X(stream_share_16m, "stream.share_16m", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                      \
+      "the same over 16 MiB")                                                                      \
+    X(stream_share_32m, "stream.share_32m", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                      \
+      "the same over 32 MiB, about where last caches end; beyond, dram.share follows")             \
     X(l3_bandwidth, "l3.bandwidth", BYTES_PER_S, CLSA_MAY_GPU, 0, 0, 1e16,                         \
       "bytes a second of the memory-side cache")                                                   \
     X(l3_core_bandwidth, "l3.core_bandwidth", BYTES_PER_CYCLE, CLSA_MAY_CPU, 8, 0.1, 4096,         \
@@ -213,7 +225,7 @@ enum clsa_machine_parameter {
         CLSA_MACHINE_PARAMETERS
 };
 
-#define CLSA_CURVE_POINTS 32
+#define CLSA_CURVE_POINTS 64
 
 struct clsa_curve {
     unsigned n; /* 0: not measured */

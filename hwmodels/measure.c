@@ -14,8 +14,8 @@
 /* Everything is measured in rounds: at least two, and as many as end about then. */
 #define ROUNDS_LEAST 2u
 #define ROUNDS_NS UINT64_C(42000000000)
-/* What lies idle: beyond a core's L2, inside a last cache. */
-#define AGAIN_BYTES (UINT64_C(4) << 20)
+/* Few samples of what lay idle, since each waits. */
+#define AGAIN_SAMPLES 25
 
 /* ---- what the operating system says ---- */
 
@@ -58,6 +58,8 @@ static void measure_core(struct clsa_bench *b)
         for (int kind = CLSA_BENCH_FMA; kind <= CLSA_BENCH_MIXED; kind++)
             clsa_bench_arithmetic(b, both[i], (enum clsa_bench_arithmetic_kind)kind);
         clsa_bench_fork_join(b, both[i]);
+        if (both[i] > 1 && !b->status)
+            clsa_bench_handed(b, both[i]);
     }
 }
 
@@ -76,28 +78,35 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
         for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++)
             if ((a.bytes = (reads[i] << 10) * (all ? b->threads : 1)) <= huge->bytes && !b->status)
                 clsa_bench_read(b, &a, reads[i] << 10, all ? b->threads : 1);
-    a.bytes = AGAIN_BYTES < huge->bytes ? AGAIN_BYTES : huge->bytes;
-    if (!b->status)
-        clsa_bench_again(b, &a);
+    a.bytes = CLSA_BENCH_AGAIN_BYTES < huge->bytes ? CLSA_BENCH_AGAIN_BYTES : huge->bytes;
+    for (int idle = 0; idle < 2 && !b->status; idle++)
+        clsa_bench_again(b, &a, 1, idle ? CLSA_PROBE_IDLE_US : 0, AGAIN_SAMPLES);
 }
 
-/* One footprint of an area: latency, rows of all sizes, prefetched or not, and streams, of one thread and of
- * all. */
+/* Rows at random places, prefetched or not, of one thread and of all. */
+static void measure_rows(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *one, size_t n_one,
+                         const uint64_t *all, size_t n_all)
+{
+    for (int fetch = 0; fetch < 2 && !b->status; fetch++) {
+        clsa_bench_gathers(b, a, one, n_one, 1, fetch);
+        if (b->threads > 1 && !b->status)
+            clsa_bench_gathers(b, a, all, n_all, b->threads, fetch);
+    }
+}
+
+/* One footprint of an area: latency, rows of all sizes, and streams, of one thread and of all. */
 static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes)
 {
-    static const uint64_t rows[] = {64, 128, 256, 512, 1024, 2048, 4096};
+    static const uint64_t rows[] = {64, 128, 256, 512, 1024, 2048, 4096}, few[] = {64, 256, 1024, 4096};
     /* Streams want a footprint beyond every cache, or the largest that there may be. */
     const bool large = bytes >= 256u << 20 || bytes * 8 > b->memory_bytes;
     const bool all = large && b->threads > 1;
     struct clsa_area a = *area;
     a.bytes = bytes;
+    clsa_bench_wander(b, &a);
     clsa_bench_latency(b, &a);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && !b->status; i++)
-        for (int fetch = 0; fetch < 2 && !b->status; fetch++) {
-            clsa_bench_gather(b, &a, rows[i], 1, fetch);
-            if (b->threads > 1 && i % 2 == 0 && !b->status)
-                clsa_bench_gather(b, &a, rows[i], b->threads, fetch);
-        }
+    if (!b->status)
+        measure_rows(b, &a, rows, sizeof rows / sizeof *rows, few, sizeof few / sizeof *few);
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
         clsa_bench_read(b, &a, bytes, 1);
@@ -108,30 +117,56 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
     }
 }
 
-static void report(const struct clsa_bench *b, uint64_t begin)
+/* One footprint to hold the rest against. */
+static void measure_held(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes)
 {
-    const uint64_t elapsed = clsa_now_ns() - begin;
-    if (b->options->progress)
-        b->options->progress(b->options->user,
-                             (uint32_t)((elapsed < ROUNDS_NS ? elapsed : ROUNDS_NS) / 1000000000),
-                             (uint32_t)(ROUNDS_NS / 1000000000));
+    static const uint64_t rows[] = {64, 192, 768, 3072, 4096};
+    struct clsa_area a = *area;
+    a.bytes = bytes;
+    clsa_bench_wander(b, &a);
+    measure_rows(b, &a, rows, sizeof rows / sizeof *rows, rows, sizeof rows / sizeof *rows);
 }
 
-static void measure_round(struct clsa_bench *b, const struct clsa_area *pages, uint64_t begin)
+static void report(const struct clsa_measure_options *o, uint64_t begin)
 {
-    static const uint64_t footprints[] = {4u << 20, 64u << 20, 512u << 20, UINT64_C(4) << 30};
+    const uint64_t elapsed = clsa_now_ns() - begin;
+    if (o->progress)
+        o->progress(o->user, (uint32_t)((elapsed < ROUNDS_NS ? elapsed : ROUNDS_NS) / 1000000000),
+                    (uint32_t)(ROUNDS_NS / 1000000000));
+}
+
+/* Footprints of gathers: of the machine, closer where caches end, and held out at its ends and between. */
+static const struct {
+    uint32_t mib;
+    bool machine, held;
+} footprints[] = {{4, true, true},   {8, true, false},   {12, false, true},    {16, true, false},   {24, false, true},
+                  {32, true, false}, {48, false, true},  {64, true, false},    {128, false, true},  {256, true, false},
+                  {512, false, true}, {1024, true, false}, {2048, false, true}, {4096, true, true}};
+
+static void measure_round(struct clsa_bench *b, struct clsa_bench *held, const struct clsa_area *pages,
+                          const struct clsa_measure_options *o, uint64_t begin)
+{
     measure_core(b);
     if (!b->status)
         measure_caches(b, &pages[1]);
-    report(b, begin);
-    for (size_t i = 0; i < sizeof footprints / sizeof *footprints; i++)
-        for (int huge = 0; huge < 2 && !b->status && footprints[i] <= b->memory_bytes; huge++) {
-            measure_memory(b, &pages[huge], footprints[i]);
-            report(b, begin);
+    report(o, begin);
+    for (size_t f = 0; f < sizeof footprints / sizeof *footprints; f++)
+        for (int huge = 0; huge < 2 && !b->status; huge++) {
+            const uint64_t bytes = (uint64_t)footprints[f].mib << 20;
+            if (bytes > b->memory_bytes)
+                return;
+            if (footprints[f].machine)
+                measure_memory(b, &pages[huge], bytes);
+            if (footprints[f].held && held && !b->status) {
+                measure_held(held, &pages[huge], bytes);
+                b->status = held->status;
+            }
+            report(o, begin);
         }
 }
 
-static void measure_everything(struct clsa_bench *b)
+static void measure_everything(struct clsa_bench *b, struct clsa_bench *held,
+                               const struct clsa_measure_options *o)
 {
     const uint64_t begin = clsa_now_ns();
     struct clsa_area pages[2]; /* small, huge */
@@ -142,10 +177,9 @@ static void measure_everything(struct clsa_bench *b)
         uint64_t longest = 0;
         for (uint32_t round = 0; !b->status; round++) {
             const uint64_t start = clsa_now_ns(), end = start + longest;
-            if (b->options->rounds ? round == b->options->rounds
-                                   : round >= ROUNDS_LEAST && end > begin + ROUNDS_NS)
+            if (o->rounds ? round == o->rounds : round >= ROUNDS_LEAST && end > begin + ROUNDS_NS)
                 break;
-            measure_round(b, pages, begin);
+            measure_round(b, held, pages, o, begin);
             longest = clsa_now_ns() - start > longest ? clsa_now_ns() - start : longest;
         }
         clsa_area_close(&pages[1]);
@@ -153,49 +187,12 @@ static void measure_everything(struct clsa_bench *b)
     clsa_area_close(&pages[0]);
 }
 
-/* What a probe takes: how fast `threads` compute, stream, and fork and join right now. Threads of others on the same cores
- * take turns at instructions: they show where many of them could go at once, not in the clock and hardly in
- * multiply-adds alone. */
-static void measure_probe(struct clsa_bench *b)
-{
-    const uint64_t each = b->memory_bytes / b->threads < (uint64_t)CLSA_PROBE_BYTES
-                              ? b->memory_bytes / b->threads
-                              : (uint64_t)CLSA_PROBE_BYTES;
-    struct clsa_area a;
-    clsa_bench_arithmetic(b, b->threads, CLSA_BENCH_MIXED);
-    if (!b->status)
-        clsa_bench_fork_join(b, b->threads);
-    if (b->status || !clsa_area_open(b, each * b->threads, CLSA_PAGE_HUGE, &a))
-        return;
-    clsa_bench_read(b, &a, each, b->threads);
-    clsa_area_close(&a);
-}
-
-int clsa_measure_probe(uint32_t threads, struct clsa_probe *out, struct clsa_err *err)
-{
-    const struct clsa_measure_options options = {.threads = threads, .repeats = CLSA_BENCH_SAMPLES, .probe = true};
-    struct clsa_measurement_set set;
-    const int status = clsa_measure_host(&options, &set, err);
-    if (status)
-        return status;
-    const struct clsa_measured *c = clsa_measured_find(&set, "mixed", 0, 0, 0, 0);
-    const struct clsa_measured *r = clsa_measured_find(&set, "read", 0, 0, 0, 0);
-    const struct clsa_measured *f = clsa_measured_find(&set, "fork_join", 0, 0, 0, 0);
-    out->flops = c ? c->value * 1e9 : 0;
-    out->stream = r ? r->value * 1e9 : 0;
-    out->stream_bytes = r ? (double)r->footprint_bytes : 0;
-    out->fork_join = f ? f->value * 1e-6 : 0;
-    clsa_measurement_destroy(&set);
-    return CLSA_OK;
-}
-
 int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
                       struct clsa_err *err)
 {
-    struct clsa_measurement_set set = {0};
-    struct clsa_bench b = {.set = &set, .options = options, .err = err};
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    b.threads = options->threads ? options->threads : cores > 0 ? (uint32_t)cores : 1;
+    struct clsa_measurement_set set = {0}, rest = {0};
+    struct clsa_bench b = {.set = &set, .err = err};
+    b.threads = options->threads ? options->threads : clsa_host_cores();
     b.repeats = options->repeats ? options->repeats : 15;
     b.repeats = b.repeats > CLSA_BENCH_SAMPLES ? CLSA_BENCH_SAMPLES : b.repeats;
     const uint64_t third = clsa_memory_available_bytes() / 3, most = UINT64_C(4) << 30;
@@ -204,15 +201,17 @@ int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_me
     b.offsets = clsa_malloc(CLSA_BENCH_ROWS + 1024 * (size_t)b.threads, sizeof *b.offsets);
     if (!b.offsets)
         return clsa_bench_out_of_memory(&b);
-    if (options->probe)
-        measure_probe(&b);
-    else
-        measure_everything(&b);
+    struct clsa_bench held = b;
+    held.set = &rest;
+    measure_everything(&b, options->held_out ? &held : NULL, options);
     free(b.offsets);
     if (b.status) {
         clsa_measurement_destroy(&set);
+        clsa_measurement_destroy(&rest);
         return b.status;
     }
     *out = set;
+    if (options->held_out)
+        *options->held_out = rest;
     return CLSA_OK;
 }

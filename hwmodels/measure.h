@@ -20,8 +20,9 @@
  *   latency     dependent loads, one a cache line, over footprint_bytes            unit "ns"
  *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each, plain or with lines asked
- *               for ahead, whichever is faster                                     unit "GB/s"
- *   again       streaming reads by one thread of what lay idle in the last cache for row_bytes us  unit "GB/s"
+ *               for ahead, whichever is faster; who is fast reads more             unit "GB/s"
+ *   again       streaming reads by `threads` of what lay idle in the last cache for row_bytes us  unit "GB/s"
+ *   handed      reads by one thread of what all others just wrote, footprint_bytes each  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
@@ -53,7 +54,9 @@ struct clsa_measure_options {
     uint64_t memory_bytes;  /* largest footprint; 0: 4 GiB, or a third of what is free */
     uint32_t repeats;       /* samples a figure and round; 0: 15 */
     uint32_t rounds;        /* 0: as many as end within three quarters of a minute, at least two */
-    bool probe;             /* only mixed, fork_join and read (beyond the caches) of `threads` */
+    /* NULL, or zeroed: gathers at footprints and row sizes between those of the set, measured in its rounds, for
+     * what is derived from the set to be held against. Release like the set. */
+    struct clsa_measurement_set *held_out;
     void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
     void *user;
 };
@@ -61,11 +64,17 @@ struct clsa_measure_options {
 /* Runs all measurements; every round is rows of its own. Returns 0, CLSA_ENOMEM. Release with clsa_measurement_destroy. */
 int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_measurement_set *out,
                       struct clsa_err *err);
-/* How fast `threads` (0: all) compute, stream, fork and join right now, in a tenth of a second.
- * Returns 0, CLSA_ENOMEM. */
-struct clsa_probe;
-int clsa_measure_probe(uint32_t threads, struct clsa_probe *out, struct clsa_err *err);
 void clsa_measurement_destroy(struct clsa_measurement_set *set); /* takes NULL */
+
+/* Looks at how fast `threads` (0: all) compute, stream, fork and join between other work of some milliseconds or
+ * more: each look takes some twenty, and what was found is of all, as the time of a kernel would be (the median of
+ * the faster half, and of each look of the fast samples). Create and look return 0 or CLSA_ENOMEM. */
+struct clsa_prober;
+struct clsa_probe; /* hwmodels/cpu.h */
+int clsa_prober_create(uint32_t threads, struct clsa_prober **out, struct clsa_err *err);
+int clsa_prober_look(struct clsa_prober *prober, struct clsa_err *err);
+void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out); /* 0 before the first look */
+void clsa_prober_destroy(struct clsa_prober *prober); /* takes NULL */
 
 /* The row of a figure nearest to the footprint asked for (what, threads, page and row must match; 0
  * matches any), or NULL. */

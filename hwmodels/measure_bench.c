@@ -21,8 +21,11 @@
 #define CHASE_HOPS (1u << 12)
 /* Bytes between a prefetched row and its use: half of a common L1, as in the attention kernels. */
 #define AHEAD_BYTES 16384u
-/* Few samples of what lay idle, since each waits. */
-#define AGAIN_SAMPLES 25
+/* What a thread writes for another to read, and how often a sample does. */
+#define HANDED_PART 16384u
+#define HANDED_TIMES 32
+/* What a thread takes at a time of what all read. */
+#define READ_PIECE (UINT64_C(512) << 10)
 /* Values that a parallel region is given, and that each of its units makes; lines that a thread finds one through
  * the other before it knows what to do: arguments, what is left of the work, shapes, pointers. */
 #define HANDED 256
@@ -148,10 +151,12 @@ void clsa_area_close(struct clsa_area *a)
 
 /* ---- latency ---- */
 
-/* Reads lines at random places of an area until caches and tables are as such reading leaves them. */
-static void wander(struct clsa_bench *b, const struct clsa_area *a)
+void clsa_bench_wander(struct clsa_bench *b, const struct clsa_area *a)
 {
     const uint64_t all = a->bytes / 64, last = b->last_bytes / 64;
+    /* A hypervisor may take back pages that lie idle, and gives each again when it is touched. */
+    for (uint64_t at = 0; at < a->bytes; at += CLSA_PAGE_SMALL)
+        clsa_bench_sink += a->base[at];
     for (uint64_t left = 2 * (all < last ? all : last) + CLSA_BENCH_ROWS; left > 0;) {
         const size_t n = left < CLSA_BENCH_ROWS ? (size_t)left : CLSA_BENCH_ROWS;
         for (size_t i = 0; i < n; i++)
@@ -186,7 +191,7 @@ static uint64_t link_lines(struct clsa_bench *b, const struct clsa_area *a)
     if (lines == all)
         clsa_bench_sink += (uintptr_t)clsa_host_chase(a->base + order[0], lines);
     else
-        wander(b, a);
+        clsa_bench_wander(b, a);
     const uint64_t first = order[0];
     free(order);
     return first;
@@ -248,22 +253,25 @@ void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole)
 
 /* ---- streams and gathers ---- */
 
-/* One sample of all threads reading parts of the area of their own: nanoseconds from the first's start to the last's
- * end. */
+/* One sample of threads that read parts of the area of their own: nanoseconds from the first's start to the last's end.
+ * Who is fast reads more, as in kernels that share their work in small pieces: each takes `passes` over `once` bytes at
+ * a time until all together took `pieces` a thread. */
 static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t threads, uint64_t from,
-                        uint64_t once, uint64_t rounds, bool ahead)
+                        uint64_t once, uint64_t passes, uint64_t pieces, bool ahead)
 {
     uint64_t total = 0, begin = UINT64_MAX, end = 0;
+    atomic_uint_fast64_t taken = 0;
 #pragma omp parallel num_threads((int)threads) reduction(+ : total)
     {
         const unsigned char *mine = a->base + bytes * (uint64_t)thread_id();
         uint64_t at = from;
 #pragma omp barrier
         const uint64_t start = clsa_now_ns();
-        for (uint64_t i = 0; i < rounds; i++) {
+        while (atomic_fetch_add_explicit(&taken, 1, memory_order_relaxed) < pieces * threads) {
             if (at + once > bytes)
                 at = 0;
-            total += clsa_host_read(mine + at, once, ahead);
+            for (uint64_t i = 0; i < passes; i++)
+                total += clsa_host_read(mine + at, once, ahead);
             at += once;
         }
         const uint64_t stop = clsa_now_ns();
@@ -283,78 +291,132 @@ void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t b
 {
     struct samples ways[2] = {samples_begin(b), samples_begin(b)};
     bool more = true;
-    const uint64_t once = bytes < 4u << 20 ? bytes : 4u << 20;
-    const uint64_t rounds = (uint64_t)(SAMPLE_NS * 40 / (double)once) + 1; /* some 40 GB/s */
+    const uint64_t once = bytes < READ_PIECE ? bytes : READ_PIECE;
+    const uint64_t passes = READ_PIECE / once; /* more than one over what is smaller than a piece */
+    const uint64_t pieces = (uint64_t)(SAMPLE_NS * 40 / READ_PIECE) + 1; /* some 40 GB/s */
     for (uint64_t r = 0; more; r++)
         for (int ahead = 0; ahead < 2; ahead++) {
-            const double ns = read_once(a, bytes, threads, (2 * r + (uint64_t)ahead) * rounds * once % bytes,
-                                        once, rounds, ahead);
+            const double ns = read_once(a, bytes, threads, (2 * r + (uint64_t)ahead) * pieces * once % bytes,
+                                        once, passes, pieces, ahead);
             if (r) /* the first round warms caches and clocks */
                 more = samples_add(b, &ways[ahead], ns);
         }
     note(b, (struct clsa_measured){"read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"},
-         faster(&ways[0], &ways[1]), (double)(once * threads * rounds), true);
+         faster(&ways[0], &ways[1]), (double)(once * passes * pieces * threads), true);
+}
+
+/* Nanoseconds that all threads take to read parts of their own again which lay idle, at their rates added up. */
+static double again_once(const struct clsa_area *a, uint64_t bytes, uint32_t threads, uint64_t wait_us, bool ahead)
+{
+    uint64_t total = 0;
+    double rate = 0; /* parts a nanosecond */
+#pragma omp parallel num_threads((int)threads) reduction(+ : total, rate)
+    {
+        const unsigned char *mine = a->base + bytes * (uint64_t)thread_id();
+        total += clsa_host_read(mine, bytes, ahead) + clsa_host_read(mine, bytes, ahead);
+#pragma omp barrier
+        const uint64_t idle = clsa_now_ns();
+        while (clsa_now_ns() - idle < wait_us * 1000)
+            ;
+        const uint64_t start = clsa_now_ns();
+        total += clsa_host_read(mine, bytes, ahead);
+        rate = 1 / (double)(clsa_now_ns() - start);
+    }
+    clsa_bench_sink += total;
+    return threads / rate;
 }
 
 /* What others leave of a footprint in the last cache while it is not used. */
-void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a)
+void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a, uint32_t threads, uint64_t wait_us,
+                      uint32_t samples)
 {
-    static const uint64_t waits_us[] = {0, 1000, 4000};
-    for (size_t w = 0; w < sizeof waits_us / sizeof *waits_us && !b->status; w++) {
-        struct samples ways[2] = {{.half = 1}, {.half = 1}};
-        for (int ahead = 0; ahead < 2; ahead++) {
-            double ns[AGAIN_SAMPLES];
-            uint64_t total = 0;
-            for (int i = 0; i < AGAIN_SAMPLES; i++) {
-                total += clsa_host_read(a->base, a->bytes, ahead) + clsa_host_read(a->base, a->bytes, ahead);
-                const uint64_t idle = clsa_now_ns();
-                while (clsa_now_ns() - idle < waits_us[w] * 1000)
-                    ;
-                const uint64_t start = clsa_now_ns();
-                total += clsa_host_read(a->base, a->bytes, ahead);
-                ns[i] = (double)(clsa_now_ns() - start);
-            }
-            clsa_bench_sink += total;
-            /* The middle, not the best: how much others do is what is asked. */
-            qsort(ns, AGAIN_SAMPLES, sizeof *ns, ascending);
-            samples_add(b, &ways[ahead], ns[AGAIN_SAMPLES / 2]);
-        }
-        note(b, (struct clsa_measured){"again", 1, a->bytes, waits_us[w], a->page, 0, 0, 0, "GB/s"},
-             faster(&ways[0], &ways[1]), (double)a->bytes, true);
+    struct samples ways[2] = {{.half = 1}, {.half = 1}};
+    const uint64_t bytes = a->bytes / threads;
+    for (int ahead = 0; ahead < 2; ahead++) {
+        double ns[CLSA_BENCH_SAMPLES];
+        for (uint32_t i = 0; i < samples; i++)
+            ns[i] = again_once(a, bytes, threads, wait_us, ahead);
+        /* The middle, not the best: how much others do is what is asked. */
+        qsort(ns, samples, sizeof *ns, ascending);
+        samples_add(b, &ways[ahead], ns[samples / 2]);
     }
+    note(b, (struct clsa_measured){"again", threads, bytes, wait_us, a->page, 0, 0, 0, "GB/s"},
+         faster(&ways[0], &ways[1]), (double)(bytes * threads), true);
 }
 
-void clsa_bench_gather(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes,
-                           uint32_t threads, bool fetch)
+/* Every thread but the first writes a part; the first reads them. */
+void clsa_bench_handed(struct clsa_bench *b, uint32_t threads)
 {
     struct samples s = samples_begin(b);
-    bool more = true;
-    const uint64_t guess = (uint64_t)(SAMPLE_NS * 4) / row_bytes; /* some 4 GB/s */
-    const size_t rows = guess < 1024 ? 1024 : guess > CLSA_BENCH_ROWS / threads ? CLSA_BENCH_ROWS / threads : guess;
-    const size_t ahead = !fetch ? 0 : row_bytes < AHEAD_BYTES / 64 ? 64 : AHEAD_BYTES / row_bytes;
-    while (more) {
-        uint64_t total = 0, begin = UINT64_MAX, end = 0;
-        for (size_t i = 0; i < rows * threads; i++)
-            b->offsets[i] = clsa_rng_below(&b->rng, a->bytes / row_bytes) * row_bytes;
-#pragma omp parallel num_threads((int)threads) reduction(+ : total)
-        {
-            const uint64_t *mine = b->offsets + rows * (size_t)thread_id();
-#pragma omp barrier
-            const uint64_t start = clsa_now_ns();
-            total += clsa_host_gather(a->base, mine, rows, row_bytes, ahead);
-            const uint64_t stop = clsa_now_ns();
-#pragma omp critical
-            {
-                begin = start < begin ? start : begin;
-                end = stop > end ? stop : end;
-            }
-        }
-        clsa_bench_sink += total;
-        more = samples_add(b, &s, (double)(end - begin));
+    unsigned char *parts = clsa_aligned(64, threads, HANDED_PART);
+    uint64_t ns, total = 0;
+    if (!parts) {
+        clsa_bench_out_of_memory(b);
+        return;
     }
-    note(b, (struct clsa_measured){fetch ? "fetch" : "gather", threads, a->bytes, row_bytes, a->page,
-                                   0, 0, 0, "GB/s"},
-         &s, (double)(rows * threads * row_bytes), true);
+    do {
+        ns = 0;
+        for (int i = 0; i < HANDED_TIMES; i++) {
+#pragma omp parallel num_threads((int)threads)
+            memset(parts + (size_t)thread_id() * HANDED_PART, i, HANDED_PART);
+            const uint64_t start = clsa_now_ns();
+            total += clsa_host_read(parts + HANDED_PART, (uint64_t)(threads - 1) * HANDED_PART, false);
+            ns += clsa_now_ns() - start;
+        }
+    } while (samples_add(b, &s, (double)ns));
+    clsa_bench_sink += total;
+    free(parts);
+    note(b, (struct clsa_measured){"handed", threads, HANDED_PART, 0, 0, 0, 0, 0, "GB/s"}, &s,
+         (double)(threads - 1) * HANDED_PART * HANDED_TIMES, true);
+}
+
+/* Rows of a sample of one thread: some 4 GB/s. */
+static size_t rows_of(uint64_t row_bytes, uint32_t threads)
+{
+    const uint64_t guess = (uint64_t)(SAMPLE_NS * 4) / row_bytes, most = CLSA_BENCH_ROWS / threads;
+    return guess < 1024 ? 1024 : guess > most ? most : guess;
+}
+
+/* One sample, from the first's start to the last's end, as for streams. */
+static double gather_once(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes, uint32_t threads,
+                          bool fetch)
+{
+    const size_t rows = rows_of(row_bytes, threads);
+    const size_t ahead = !fetch ? 0 : row_bytes < AHEAD_BYTES / 64 ? 64 : AHEAD_BYTES / row_bytes;
+    uint64_t total = 0, begin = UINT64_MAX, end = 0;
+    for (size_t i = 0; i < rows * threads; i++)
+        b->offsets[i] = clsa_rng_below(&b->rng, a->bytes / row_bytes) * row_bytes;
+#pragma omp parallel num_threads((int)threads) reduction(+ : total)
+    {
+        const uint64_t *mine = b->offsets + rows * (size_t)thread_id();
+#pragma omp barrier
+        const uint64_t start = clsa_now_ns();
+        total += clsa_host_gather(a->base, mine, rows, row_bytes, ahead);
+        const uint64_t stop = clsa_now_ns();
+#pragma omp critical
+        {
+            begin = start < begin ? start : begin;
+            end = stop > end ? stop : end;
+        }
+    }
+    clsa_bench_sink += total;
+    return (double)(end - begin);
+}
+
+void clsa_bench_gathers(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *row_bytes, size_t n,
+                        uint32_t threads, bool fetch)
+{
+    struct samples s[CLSA_BENCH_SIZES];
+    bool more = true;
+    for (size_t i = 0; i < n; i++)
+        s[i] = samples_begin(b);
+    while (more)
+        for (size_t i = 0; i < n; i++)
+            more = samples_add(b, &s[i], gather_once(b, a, row_bytes[i], threads, fetch));
+    for (size_t i = 0; i < n && !b->status; i++)
+        note(b, (struct clsa_measured){fetch ? "fetch" : "gather", threads, a->bytes, row_bytes[i], a->page,
+                                       0, 0, 0, "GB/s"},
+             &s[i], (double)(rows_of(row_bytes[i], threads) * threads * row_bytes[i]), true);
 }
 
 /* ---- arithmetic, clock, calls ---- */

@@ -14,10 +14,11 @@
 #define CLSA_PAGE_HUGE (2u << 20)
 #define CLSA_BENCH_SAMPLES 64u /* most samples of a figure in a round */
 #define CLSA_BENCH_ROWS 65536u /* most rows of one gather */
+#define CLSA_BENCH_AGAIN_BYTES (UINT64_C(4) << 20) /* that lie idle: beyond a core's L2, inside a last cache */
+#define CLSA_BENCH_SIZES 8u    /* most sizes of rows that are gathered in turns */
 
 struct clsa_bench {
     struct clsa_measurement_set *set;
-    const struct clsa_measure_options *options;
     uint32_t threads, repeats;
     uint64_t memory_bytes;
     uint64_t last_bytes; /* of the last cache */
@@ -47,18 +48,23 @@ void clsa_bench_add(struct clsa_bench *b, const struct clsa_measured *row);
 bool clsa_area_open(struct clsa_bench *b, uint64_t bytes, uint64_t page, struct clsa_area *a);
 void clsa_area_close(struct clsa_area *a);
 
+/* Reads lines at random places of an area until caches and tables are as such reading leaves them. */
+void clsa_bench_wander(struct clsa_bench *b, const struct clsa_area *a);
 /* Dependent loads over an area, alone and while the other threads stream from the rest of it. */
 void clsa_bench_latency(struct clsa_bench *b, const struct clsa_area *a);
 void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole);
-/* Streams of `bytes` a thread; what an idle footprint loses; rows at random places. */
+/* Streams of `bytes` a thread; what an idle footprint loses; rows at random places, of n sizes in turns so that what
+ * others do meets all alike. */
 void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads);
-void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a);
-void clsa_bench_gather(struct clsa_bench *b, const struct clsa_area *a, uint64_t row_bytes, uint32_t threads,
-                       bool fetch);
+void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a, uint32_t threads, uint64_t wait_us,
+                      uint32_t samples);
+void clsa_bench_gathers(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *row_bytes, size_t n,
+                        uint32_t threads, bool fetch);
 /* What threads do by themselves. */
 enum clsa_bench_arithmetic_kind { CLSA_BENCH_FMA, CLSA_BENCH_DOT_BF16, CLSA_BENCH_MIXED };
 void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_bench_arithmetic_kind kind);
 void clsa_bench_clock(struct clsa_bench *b, uint32_t threads);
+void clsa_bench_handed(struct clsa_bench *b, uint32_t threads); /* of at least two */
 void clsa_bench_fork_join(struct clsa_bench *b, uint32_t threads);
 void clsa_bench_call(struct clsa_bench *b);
 

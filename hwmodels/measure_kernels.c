@@ -441,6 +441,12 @@ unsigned clsa_host_sharers(void)
     return count;
 }
 
+unsigned clsa_host_cores(void)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 0 ? (unsigned)cores : 1;
+}
+
 bool clsa_host_huge_pages(void)
 {
     char word[64] = "";

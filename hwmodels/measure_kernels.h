@@ -23,6 +23,8 @@ uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows
 double clsa_host_cache(int level, const char *name, int fallback);
 /* How many processors share the last cache, as sysfs lists them; 0: not said. */
 unsigned clsa_host_sharers(void);
+/* Processors that are online. */
+unsigned clsa_host_cores(void);
 /* Whether large blocks get huge pages when they ask. */
 bool clsa_host_huge_pages(void);
 /* The second level of the data TLB and the page walkers of this processor, as its maker and family have

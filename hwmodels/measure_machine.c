@@ -87,31 +87,22 @@ static double told(const struct writing *w, const char *what, double fallback)
 
 #define SHARES 16
 
-/* The part of a footprint that the last cache answered, from a figure that lies between the level's and
- * memory's (times: latencies, or seconds a byte of streams). */
-static double found(double figure, double level, double memory)
-{
-    return (memory - figure) / (memory - level);
-}
-
-/* What others bring into it meanwhile, in bytes a second: a footprint inside the cache that lies idle loses
- * lines at random, so the part left falls off exponentially. Rates of a sweep right after the last one
- * (`level`), after a wait, and from memory say which part was found. */
+/* What others bring into the last cache meanwhile, in bytes a second: a footprint inside the cache that lies idle loses
+ * lines at random, so the part left falls off exponentially. Rates of a sweep right after the last one, after a wait,
+ * and from memory say which part was found. */
 static double cache_foreign(const struct writing *w, double memory_gbps, double size)
 {
-    double rates[SHARES];
-    size_t n = 0;
     const struct clsa_measured *level = clsa_measured_find(w->set, "again", 1, 0, 0, 0);
-    for (size_t i = 0; level && i < w->set->n_rows && n < SHARES; i++) {
-        const struct clsa_measured *m = &w->set->rows[i];
-        if (strcmp(m->what, "again") != 0 || m->row_bytes == 0)
-            continue;
-        const double part = fmax(0.02, found(1 / m->value, 1 / level->value, 1 / memory_gbps));
-        rates[n++] = fmax(0, -log(part)) * size / ((double)m->row_bytes * 1e-6);
-    }
     double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += rates[i];
+    size_t n = 0;
+    for (size_t i = 0; level && i < w->set->n_rows; i++) {
+        const struct clsa_measured *idle = &w->set->rows[i];
+        if (strcmp(idle->what, "again") != 0 || idle->row_bytes == 0)
+            continue;
+        sum -= log(clsa_cpu_kept_found(level->value, idle->value, memory_gbps)) * size /
+               ((double)idle->row_bytes * 1e-6);
+        n++;
+    }
     return n ? sum / (double)n : 0;
 }
 
@@ -470,6 +461,8 @@ static int write_machine(FILE *out, const char *name, const struct clsa_measurem
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");
     put_measured(&w, "fork_join.one", need(&w, "fork_join", 1, 0, 0, 0), 1, "us");
+    if (threads > 1 && clsa_measured_find(set, "handed", threads, 0, 0, 0))
+        put_measured(&w, "core.handed", clsa_measured_find(set, "handed", threads, 0, 0, 0), 1, "GB/s");
     put_measured(&w, "call.cost", need(&w, "call", 1, 0, 0, 0), 1, "ns");
     put_caches(&w, clock.value);
     put_memory(&w, threads);

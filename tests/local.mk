@@ -22,7 +22,7 @@ TESTS += tests/cli/own_steps.sh
 EXTRA_DIST += tests/cli/own_steps.sh
 include tests/fault/local.mk
 include tests/fuzz/local.mk
-cli_tests = tests/cli/help.sh tests/cli/bad_input.sh tests/cli/signature.sh
+cli_tests = tests/cli/help.sh tests/cli/bad_input.sh tests/cli/signature.sh tests/cli/turns.sh
 TESTS += $(cli_tests)
 EXTRA_DIST += $(cli_tests) tests/cli/lib.sh tests/cli/signature.txt
 EXTRA_DIST += tests/bench/h100_plugin/README.md tests/bench/h100_plugin/plugin_check.csv \

@@ -55,30 +55,35 @@ static int describe_host(struct clsa_demo *d, struct clsa_err *err)
     return status;
 }
 
-static int run_group(struct clsa_demo *d, const struct clsa_prompt *prompt, uint32_t group,
-                     struct clsa_err *err)
+/* All group sizes in turns; the model's own is recorded. */
+static int run_groups(struct clsa_demo *d, const struct clsa_prompt *prompt, struct clsa_err *err)
 {
-    struct clsa_generation generation = {0};
-    struct clsa_generation_request request = {.model = d->model,
-                                              .prompt = prompt,
-                                              .steps = DECODE_STEPS,
-                                              .top_p = 1};
-    clsa_engine_defaults(&d->ref.geometry, 1, &request.engine);
-    request.engine.group = group;
-    struct clsa_measured_run measured = {.ref = &d->ref,
-                                               .engine = &request.engine,
-                                               .prompt = prompt,
-                                               .generation = &generation};
-    int status = clsa_measure_probe(0, &measured.before, err);
+    struct clsa_generation_request requests[DEMO_GROUPS];
+    struct clsa_generation generations[DEMO_GROUPS] = {{.steps = 0}};
+    struct clsa_measured_run measured = {.ref = &d->ref, .prompt = prompt};
+    struct clsa_prober *prober = NULL;
+    size_t own = 0;
+    for (size_t g = 0; g < DEMO_GROUPS; g++) {
+        requests[g] = (struct clsa_generation_request){
+            .model = d->model, .prompt = prompt, .steps = DECODE_STEPS, .top_p = 1};
+        clsa_engine_defaults(&d->ref.geometry, 1, &requests[g].engine);
+        requests[g].engine.group = demo_groups[g];
+        if (demo_groups[g] == d->ref.geometry.index_group)
+            own = g;
+    }
+    int status = clsa_prober_create(0, &prober, err);
     if (status == CLSA_OK)
-        status = group == d->ref.geometry.index_group
-                     ? clsa_demo_record(d, &request, &generation, err)
-                     : clsa_generate(&request, &generation, err);
+        status = clsa_demo_run(d, requests, DEMO_GROUPS, own, prober, generations, err);
     if (status == CLSA_OK)
-        status = clsa_measure_probe(0, &measured.after, err);
-    if (status == CLSA_OK)
+        clsa_prober_found(prober, &measured.found);
+    clsa_prober_destroy(prober);
+    for (size_t g = 0; status == CLSA_OK && g < DEMO_GROUPS; g++) {
+        measured.engine = &requests[g].engine;
+        measured.generation = &generations[g];
         status = clsa_measured_add(d->store, &measured, &d->host, err);
-    clsa_generation_destroy(&generation);
+    }
+    for (size_t g = 0; g < DEMO_GROUPS; g++)
+        clsa_generation_destroy(&generations[g]);
     return status;
 }
 
@@ -86,8 +91,8 @@ static int run_embedded(struct clsa_demo *d, struct clsa_err *err)
 {
     struct clsa_prompt prompt = {0};
     int status = clsa_prompt_tensor(d->tasks, "s4096.text_tokens", PROMPT_TOKENS, 1, &prompt, err);
-    for (size_t g = 0; status == CLSA_OK && g < DEMO_GROUPS; g++)
-        status = run_group(d, &prompt, demo_groups[g], err);
+    if (status == CLSA_OK)
+        status = run_groups(d, &prompt, err);
     clsa_prompt_destroy(&prompt);
     return status;
 }

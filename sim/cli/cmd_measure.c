@@ -71,7 +71,7 @@ static int read_figures(const struct clsa_args *args, struct clsa_measurement_se
 static int run(const struct clsa_args *args, struct clsa_err *err)
 {
     struct clsa_progress progress;
-    struct clsa_measurement_set set;
+    struct clsa_measurement_set set, held = {0};
     uint64_t threads = 0, memory = 0, repeats = 0, rounds = 0;
     int status;
     if ((status = clsa_arg_size(args, "threads", 1, 4096, &threads, err)) ||
@@ -82,11 +82,15 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     if (clsa_arg_given(args, "gathers") && !clsa_arg_given(args, "output") &&
         !clsa_arg_given(args, "against"))
         return clsa_fail(err, CLSA_EUSAGE, "machine measure: --gathers needs -o or --against");
+    const char *held_out = clsa_arg(args, "held-out", NULL);
+    if (held_out && clsa_arg_given(args, "from"))
+        return clsa_fail(err, CLSA_EUSAGE, "machine measure: --held-out is measured, --from is read");
     clsa_progress_begin(&progress, "measuring", 60);
     const struct clsa_measure_options options = {.threads = (uint32_t)threads,
                                                  .memory_bytes = memory,
                                                  .repeats = (uint32_t)repeats,
                                                  .rounds = (uint32_t)rounds,
+                                                 .held_out = held_out ? &held : NULL,
                                                  .progress = show_progress,
                                                  .user = &progress};
     status = clsa_arg_given(args, "from") ? read_figures(args, &set, err)
@@ -99,12 +103,15 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
     const char *host = clsa_arg(args, "output", "-");
     if (figures)
         status = write_file(figures, &set, NULL, false, err);
+    if (status == CLSA_OK && held_out)
+        status = write_file(held_out, &held, NULL, false, err);
     clsa_measurement_settle(&set);
     if (status == CLSA_OK && !against)
         status = write_file(host, &set, clsa_arg(args, "name", "this host"), true, err);
     if (status == CLSA_OK && gathers)
         status = write_gathers(gathers, against ? against : host, &set, err);
     clsa_measurement_destroy(&set);
+    clsa_measurement_destroy(&held);
     return status;
 }
 
@@ -112,6 +119,7 @@ static const struct clsa_option options[] = {
     {"output", "F.csv", "the machine file (default: standard output; also -o)"},
     {"figures", "F.csv", "every measured figure of every round with its spread"},
     {"gathers", "F.csv", "gathers of random rows, measured and as the machine written has them"},
+    {"held-out", "F.csv", "figures of gathers between those that the machine comes of, measured beside them"},
     {"against", "HOST.csv", "write no machine; --gathers compares with this one"},
     {"from", "F.csv,...", "derive the machine from figures measured before, maybe elsewhere, all joined"},
     {"name", "TEXT", "title of the machine"},

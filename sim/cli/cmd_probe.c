@@ -21,27 +21,49 @@ static bool steady(const struct clsa_machine *m)
 static int print(const struct clsa_args *args, const struct clsa_probe *p, uint64_t threads,
                  const struct clsa_machine *m, struct clsa_err *err)
 {
-    static const char *const columns[] = {"threads",    "gflops",     "stream_gbps", "fork_join_us",
-                                          "core_share", "dram_share", "fork_share"};
-    const struct clsa_value row[] = {
-        {.type = CLSA_CELL_INTEGER, .integer = (int64_t)threads},
-        {.type = CLSA_CELL_REAL, .decimals = 1, .real = p->flops / 1e9},
-        {.type = CLSA_CELL_REAL, .decimals = 2, .real = p->stream / 1e9},
-        {.type = CLSA_CELL_REAL, .decimals = 3, .real = p->fork_join * 1e6},
-        {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->core_share},
-        {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->dram_share},
-        {.type = CLSA_CELL_REAL, .decimals = 3, .real = m->fork_share}};
+    const char *columns[1 + CLSA_PROBE_FIGURES + CLSA_CPU_SHARES] = {"threads"};
+    struct clsa_value row[1 + CLSA_PROBE_FIGURES + CLSA_CPU_SHARES] = {
+        {.type = CLSA_CELL_INTEGER, .integer = (int64_t)threads}};
+    struct clsa_cpu_share shares[CLSA_CPU_SHARES];
+    size_t n = 1;
+    for (int i = 0; i < CLSA_PROBE_FIGURES; i++) {
+        columns[n] = clsa_probe_figures[i].name;
+        row[n++] = (struct clsa_value){.type = CLSA_CELL_REAL,
+                                       .decimals = clsa_probe_figures[i].decimals,
+                                       .real = clsa_probe_get(p, i)};
+    }
+    if (args->n_words)
+        clsa_cpu_shares(m, (unsigned)threads, p, shares);
+    for (int i = 0; i < CLSA_CPU_SHARES && args->n_words; i++) {
+        columns[n] = clsa_machine_parameter_name(shares[i].parameter);
+        row[n++] = (struct clsa_value){.type = CLSA_CELL_REAL, .decimals = 3, .real = shares[i].value};
+    }
     struct clsa_printer *printer;
     int format;
     int status = clsa_arg_format(args, &format, err);
     if (status == CLSA_OK)
-        status = clsa_printer_open(stdout, (enum clsa_format)format, columns, args->n_words ? 7 : 4,
-                                   &printer, err);
+        status = clsa_printer_open(stdout, (enum clsa_format)format, columns, n, &printer, err);
     if (status)
         return status;
     status = clsa_printer_row(printer, row, err);
     const int closed = clsa_printer_close(printer, status ? NULL : err);
     return status ? status : closed;
+}
+
+/* A tenth of a second. */
+#define LOOKS 8
+
+static int look(uint64_t threads, struct clsa_probe *found, struct clsa_err *err)
+{
+    struct clsa_prober *prober;
+    int status = clsa_prober_create((uint32_t)threads, &prober, err);
+    if (status)
+        return status;
+    for (int i = 0; status == CLSA_OK && i < LOOKS; i++)
+        status = clsa_prober_look(prober, err);
+    clsa_prober_found(prober, found);
+    clsa_prober_destroy(prober);
+    return status;
 }
 
 static int run(const struct clsa_args *args, struct clsa_err *err)
@@ -60,7 +82,7 @@ static int run(const struct clsa_args *args, struct clsa_err *err)
         threads = args->n_words ? (uint64_t)machine.core_count : (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     const uint64_t until = clsa_now_ns() + wait * UINT64_C(1000000000);
     while (status == CLSA_OK) {
-        status = clsa_measure_probe((uint32_t)threads, &found, err);
+        status = look(threads, &found, err);
         if (status == CLSA_OK && args->n_words)
             status = clsa_cpu_as_found(&machine, (unsigned)threads, &found);
         if (status || steady(&machine) || clsa_now_ns() >= until)

@@ -13,8 +13,8 @@
 
 #define LARGE_CONTEXT (UINT64_C(128) << 10)
 
-int clsa_demo_record(struct clsa_demo *d, struct clsa_generation_request *request,
-                     struct clsa_generation *generation, struct clsa_err *err)
+int clsa_demo_run(struct clsa_demo *d, struct clsa_generation_request *requests, size_t n, size_t recorded,
+                  struct clsa_prober *prober, struct clsa_generation *generations, struct clsa_err *err)
 {
     const struct clsa_provenance provenance[] = {{"tool", "clsa " PACKAGE_VERSION},
                                                  {"model", d->ref.geometry.name},
@@ -27,8 +27,8 @@ int clsa_demo_record(struct clsa_demo *d, struct clsa_generation_request *reques
     if (status == CLSA_OK)
         status = clsa_recorder_create(writer, &recorder, err);
     if (status == CLSA_OK) {
-        request->listener = clsa_recorder_observer(recorder);
-        status = clsa_generate(request, generation, err);
+        requests[recorded].listener = clsa_recorder_observer(recorder);
+        status = clsa_generate(requests, n, prober, generations, err);
     }
     if (status == CLSA_OK)
         status = clsa_trace_writer_commit(writer, err);

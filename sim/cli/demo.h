@@ -19,9 +19,10 @@ struct clsa_demo {
     struct clsa_store *store;
 };
 
-/* Generates as asked and records a trace of it at d->trace. */
-int clsa_demo_record(struct clsa_demo *d, struct clsa_generation_request *request,
-                     struct clsa_generation *generation, struct clsa_err *err);
+/* Generates as n requests ask, in turns with each other and with looks at the host, and records a trace of one of
+ * them at d->trace. */
+int clsa_demo_run(struct clsa_demo *d, struct clsa_generation_request *requests, size_t n, size_t recorded,
+                  struct clsa_prober *prober, struct clsa_generation *generations, struct clsa_err *err);
 /* Recall tasks of 1024 bytes, into the store. */
 int clsa_demo_tasks(struct clsa_demo *d, struct clsa_err *err);
 /* Replays the last step of d->trace on GPUs and CPUs, into the store. */

@@ -68,7 +68,7 @@ static int add_measurements(struct clsa_store *store, const struct clsa_measured
                                        .time_ps = (int64_t)g->step_ns * 1000,
                                        .lo_ps = (int64_t)g->step_low_ns * 1000,
                                        .hi_ps = (int64_t)g->step_high_ns * 1000,
-                                       .samples = g->steps};
+                                       .samples = g->timed};
     int status = clsa_store_add_measurement(store, &row, err);
     for (size_t i = 0; status == CLSA_OK && i < g->n_ops; i++) {
         row.op = g->ops[i].name;
@@ -79,21 +79,6 @@ static int add_measurements(struct clsa_store *store, const struct clsa_measured
         status = clsa_store_add_measurement(store, &row, err);
     }
     return status;
-}
-
-/* The machine as the host was around the run, on average: other guests come and go. */
-static int as_found(const struct clsa_measured_run *run, struct clsa_machine *machine,
-                    struct clsa_err *err)
-{
-    const struct clsa_probe *a = &run->before, *b = &run->after;
-    const struct clsa_probe found = {(a->flops + b->flops) / 2, (a->stream + b->stream) / 2,
-                                     (a->stream_bytes + b->stream_bytes) / 2,
-                                     (a->fork_join + b->fork_join) / 2};
-    if (!(a->flops > 0 && b->flops > 0))
-        return CLSA_OK;
-    return clsa_cpu_as_found(machine, run->threads, &found)
-               ? clsa_fail(err, CLSA_ENOMEM, "out of memory")
-               : CLSA_OK;
 }
 
 int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *run,
@@ -114,14 +99,15 @@ int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *
     int status = past ? CLSA_OK : clsa_fail(err, CLSA_ENOMEM, "out of memory");
     if (status == CLSA_OK)
         status = clsa_store_model(store, run->ref, &point.model_id, err);
-    if (status == CLSA_OK && run->generation->steps)
+    if (status == CLSA_OK && run->generation->timed)
         status = middle_step(run, past, &step, err);
     point.top_k = point.group ? step.top_k : 0;
     const char *machine = run->machine ? run->machine : target ? target->name : host;
-    if (status == CLSA_OK && run->generation->steps)
+    if (status == CLSA_OK && run->generation->timed)
         status = add_measurements(store, run, &point, machine, err);
-    if (status == CLSA_OK && target && run->generation->steps) {
-        status = as_found(run, &target->machine, err);
+    if (status == CLSA_OK && target && run->generation->timed) {
+        if (run->found.flops > 0 && clsa_cpu_as_found(&target->machine, run->threads, &run->found))
+            status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
         const struct clsa_closed_request request = {.step = &step,
                                                     .machine = &target->machine,
                                                     .impl = &target->impl,

@@ -13,7 +13,7 @@ struct clsa_measured_run {
     const struct clsa_generation *generation;
     uint32_t threads; /* 0: all */
     const char *machine; /* NULL: --predict's machine, else the host's name */
-    struct clsa_probe before, after; /* how the host was; flops 0: not looked at */
+    struct clsa_probe found; /* how the host was; flops 0: not looked at */
 };
 
 /* Adds model, measurements (step and ops) and, where --predict names a machine, its prediction. The

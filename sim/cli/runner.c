@@ -4,14 +4,16 @@
 #include <string.h>
 
 #include "sim/base/alloc.h"
-#include "sim/base/log.h"
 #include "sim/engine/sample.h"
 
 #define STEPS_KEPT 256u /* steps whose op times are kept: the last ones */
+/* Decode steps of a request before the next one's turn: short against what others on a host change. */
+#define TURN_STEPS 8u
 
 /* Keeps the time of every op of a decode step, for the last STEPS_KEPT steps. */
 struct clock {
     const struct clsa_observer *listener;
+    bool counts;         /* the next decode step does */
     bool decoding;
     size_t n_ops;        /* of a decode step */
     char (*names)[32];   /* [n_ops] */
@@ -24,7 +26,7 @@ struct clock {
 static int on_step_begin(void *user, const struct clsa_step *step)
 {
     struct clock *c = user;
-    c->decoding = step->phase == CLSA_DECODE && c->kept > 0;
+    c->decoding = step->phase == CLSA_DECODE && c->counts;
     c->spent = 0;
     if (c->decoding && !c->names) {
         c->n_ops = step->n_ops;
@@ -97,7 +99,7 @@ static struct clsa_op_time summary(uint64_t *values, size_t n)
 static int summarise(struct clock *c, struct clsa_generation *out, struct clsa_err *err)
 {
     const size_t n = c->steps < c->kept ? c->steps : c->kept;
-    out->steps = c->steps;
+    out->timed = c->steps;
     if (c->steps == 0)
         return CLSA_OK;
     uint64_t *column = clsa_malloc(n, sizeof *column);
@@ -131,90 +133,124 @@ static int summarise(struct clock *c, struct clsa_generation *out, struct clsa_e
     return CLSA_OK;
 }
 
-/* Prefill and decode with an engine that exists. */
-static int play(const struct clsa_generation_request *request, struct clsa_engine *engine,
-                float *logits, int32_t *next, struct clsa_generation *out, struct clsa_err *err)
-{
-    const uint32_t batch = request->prompt->batch;
-    const size_t vocab = clsa_engine_geometry(engine)->vocab;
+/* A request under way. */
+struct player {
+    const struct clsa_generation_request *request;
+    struct clsa_engine *engine;
+    struct clock clock;
+    struct clsa_observer observer;
     struct clsa_rng rng;
-    clsa_rng_seed(&rng, request->seed);
-    const uint64_t start = clsa_now_ns();
-    int status = CLSA_OK;
-    if (request->fill) {
-        memset(logits, 0, batch * vocab * sizeof *logits);
-        status = clsa_engine_fill(engine, request->prompt->n, request->seed, err);
-    } else {
-        status = clsa_engine_prefill(engine, 0, batch, request->prompt->tokens, request->prompt->n,
-                                     NULL, batch, logits, err);
+    float *logits; /* [batch, vocab] */
+    int32_t *next; /* [batch] */
+    struct clsa_generation made;
+};
+
+static size_t vocab_of(const struct player *p)
+{
+    return clsa_model_geometry(p->request->model)->vocab;
+}
+
+/* An engine with the prompt in its caches. */
+static int begin(struct player *p, const struct clsa_generation_request *request, struct clsa_err *err)
+{
+    const uint32_t batch = request->prompt->batch, steps = request->steps;
+    p->request = request;
+    p->clock.listener = request->listener;
+    p->clock.kept = steps < STEPS_KEPT ? steps : STEPS_KEPT;
+    p->clock.whole = clsa_malloc(p->clock.kept, sizeof *p->clock.whole);
+    p->logits = clsa_calloc(batch, vocab_of(p) * sizeof *p->logits);
+    p->next = clsa_malloc(batch, sizeof *p->next);
+    p->made.tokens = clsa_malloc((size_t)batch * steps, sizeof *p->made.tokens);
+    if (!p->clock.whole || !p->logits || !p->next || !p->made.tokens)
+        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    p->observer = (struct clsa_observer){.user = &p->clock,
+                                         .step_begin = on_step_begin,
+                                         .op_done = on_op_done,
+                                         .selection = on_selection,
+                                         .step_end = on_step_end};
+    struct clsa_engine_options options = request->engine;
+    options.n_seqs = batch;
+    options.capacity = request->prompt->n + steps;
+    options.observer = &p->observer;
+    clsa_rng_seed(&p->rng, request->seed);
+    int status = clsa_engine_create(request->model, &options, &p->engine, err);
+    if (status)
+        return status;
+    return request->fill ? clsa_engine_fill(p->engine, request->prompt->n, request->seed, err)
+                         : clsa_engine_prefill(p->engine, 0, batch, request->prompt->tokens,
+                                               request->prompt->n, NULL, batch, p->logits, err);
+}
+
+/* One more decode step. */
+static int step(struct player *p, bool counts, struct clsa_err *err)
+{
+    const struct clsa_generation_request *r = p->request;
+    const uint32_t batch = r->prompt->batch;
+    for (uint32_t b = 0; b < batch; b++) {
+        size_t token = 0;
+        if (clsa_sample(p->logits + b * vocab_of(p), vocab_of(p), r->temperature, r->top_p, &p->rng,
+                        &token))
+            return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+        p->next[b] = (int32_t)token;
+        p->made.tokens[(size_t)b * r->steps + p->made.steps] = p->next[b];
     }
-    out->prefill_ns = clsa_now_ns() - start;
-    for (uint32_t s = 0; status == CLSA_OK && s < request->steps; s++) {
-        for (uint32_t b = 0; status == CLSA_OK && b < batch; b++) {
-            size_t token = 0;
-            if (clsa_sample(logits + b * vocab, vocab, request->temperature, request->top_p, &rng,
-                            &token))
-                status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
-            next[b] = (int32_t)token;
-            out->tokens[(size_t)b * request->steps + s] = next[b];
+    p->made.steps++;
+    p->clock.counts = counts;
+    return clsa_engine_decode(p->engine, 0, batch, p->next, p->logits, err);
+}
+
+static void end(struct player *p)
+{
+    clsa_engine_destroy(p->engine);
+    free(p->clock.names);
+    free(p->clock.samples);
+    free(p->clock.whole);
+    free(p->logits);
+    free(p->next);
+    clsa_generation_destroy(&p->made);
+}
+
+/* Every request's steps: some of each in turn, and looks at the host. */
+static int play(struct player *players, size_t n, struct clsa_prober *prober, struct clsa_err *err)
+{
+    const bool turns = n > 1 || prober;
+    int status = prober ? clsa_prober_look(prober, err) : CLSA_OK;
+    for (bool more = true; status == CLSA_OK && more;) {
+        more = false;
+        for (size_t i = 0; status == CLSA_OK && i < n; i++) {
+            struct player *p = &players[i];
+            const uint32_t left = p->request->steps - p->made.steps;
+            const uint32_t turn = turns && left > TURN_STEPS ? TURN_STEPS : left;
+            for (uint32_t s = 0; status == CLSA_OK && s < turn; s++)
+                status = step(p, s > 0 || !turns || turn == 1, err);
+            more |= left > turn;
         }
-        if (status == CLSA_OK)
-            status = clsa_engine_decode(engine, 0, batch, next, logits, err);
+        if (status == CLSA_OK && prober)
+            status = clsa_prober_look(prober, err);
     }
     return status;
 }
 
-int clsa_generate(const struct clsa_generation_request *request, struct clsa_generation *out,
-                  struct clsa_err *err)
+int clsa_generate(const struct clsa_generation_request *requests, size_t n, struct clsa_prober *prober,
+                  struct clsa_generation *out, struct clsa_err *err)
 {
-    const uint32_t batch = request->prompt->batch;
-    struct clsa_generation g = {0};
-    struct clsa_engine *engine = NULL;
-    struct clock *c = clsa_calloc(1, sizeof *c);
-    float *logits =
-        clsa_malloc((size_t)batch * clsa_model_geometry(request->model)->vocab, sizeof *logits);
-    int32_t *next = clsa_malloc(batch, sizeof *next);
-    g.tokens = clsa_malloc((size_t)batch * request->steps, sizeof *g.tokens);
-    int status = CLSA_OK;
-    if (c) {
-        c->listener = request->listener;
-        c->kept = request->steps < STEPS_KEPT ? request->steps : STEPS_KEPT;
-        c->whole = clsa_malloc(c->kept, sizeof *c->whole);
-    }
-    if (!c || !c->whole || !logits || !next || !g.tokens) {
-        status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
-        goto done;
-    }
-    const struct clsa_observer observer = {.user = c,
-                                           .step_begin = on_step_begin,
-                                           .op_done = on_op_done,
-                                           .selection = on_selection,
-                                           .step_end = on_step_end};
-    struct clsa_engine_options options = request->engine;
-    options.n_seqs = batch;
-    options.capacity = request->prompt->n + request->steps;
-    options.observer = &observer;
-    status = clsa_engine_create(request->model, &options, &engine, err);
+    struct player *players = clsa_calloc(n, sizeof *players);
+    int status = players ? CLSA_OK : clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    for (size_t i = 0; status == CLSA_OK && i < n; i++)
+        status = begin(&players[i], &requests[i], err);
     if (status == CLSA_OK)
-        status = play(request, engine, logits, next, &g, err);
-    if (status == CLSA_OK)
-        status = summarise(c, &g, err);
-done:
-    clsa_engine_destroy(engine);
-    if (c) {
-        free(c->names);
-        free(c->samples);
-        free(c->whole);
+        status = play(players, n, prober, err);
+    for (size_t i = 0; status == CLSA_OK && i < n; i++)
+        status = summarise(&players[i].clock, &players[i].made, err);
+    for (size_t i = 0; players && i < n; i++) {
+        if (status == CLSA_OK) {
+            out[i] = players[i].made;
+            players[i].made = (struct clsa_generation){0};
+        }
+        end(&players[i]);
     }
-    free(c);
-    free(logits);
-    free(next);
-    if (status) {
-        clsa_generation_destroy(&g);
-        return status;
-    }
-    *out = g;
-    return CLSA_OK;
+    free(players);
+    return status;
 }
 
 void clsa_generation_destroy(struct clsa_generation *generation)

@@ -2,6 +2,7 @@
 #ifndef CLSA_CLI_RUNNER_H
 #define CLSA_CLI_RUNNER_H
 
+#include "hwmodels/measure.h"
 #include "sim/engine/engine.h"
 
 /* Prompts as they come from --text or --tokens, or generated: n tokens for each of `batch` sequences. */
@@ -49,19 +50,22 @@ struct clsa_op_time {
 };
 
 struct clsa_generation {
-    uint64_t prefill_ns;
-    uint32_t steps;
+    uint32_t steps, timed; /* decode steps, and those whose time counts */
     /* Decode step: all ops and what lies between them, as for ops; the fastest whole step or that sum;
-     * the median of whole steps. 0 without steps. */
+     * the median of whole steps. 0 where none counts. */
     uint64_t step_ns, step_low_ns, step_high_ns;
     struct clsa_op_time *ops; /* owned; in the order of the plan */
     size_t n_ops;
     int32_t *tokens; /* [batch, steps] what was generated; owned */
 };
 
-/* Runs it. Release with clsa_generation_destroy. Returns what the engine returns. */
-int clsa_generate(const struct clsa_generation_request *request, struct clsa_generation *out,
-                  struct clsa_err *err);
+/* Runs n requests. Several are held in memory at once and decode in turns of a few steps each, so that what others on
+ * the host do meets all alike; the first step of a turn finds caches as another left them and does not count.
+ * With a prober (NULL: none) one request takes turns with looks at the host, and several with each other and
+ * with looks. out[n]: release each with clsa_generation_destroy; untouched on failure. Returns what the engine
+ * returns, or CLSA_ENOMEM. */
+int clsa_generate(const struct clsa_generation_request *requests, size_t n, struct clsa_prober *prober,
+                  struct clsa_generation *out, struct clsa_err *err);
 void clsa_generation_destroy(struct clsa_generation *generation);
 
 #endif

@@ -159,6 +159,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->matrix_efficiency = clsa_impl_get(impl, op, CLSA_IMPL_TENSOR_EFFICIENCY);
     out->memory_efficiency = clsa_impl_get(impl, op, CLSA_IMPL_MEMORY_EFFICIENCY);
     out->inflight_lines = clsa_impl_get(impl, op, CLSA_IMPL_INFLIGHT) / machine->l2_line;
+    out->apart = 1 - clsa_impl_get(impl, op, CLSA_IMPL_SIBLING);
     out->exposed = 1 - clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
     out->row_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);

@@ -19,6 +19,8 @@
  *   memory_efficiency  part of streaming rates
  *   inflight           bytes of random rows that a core keeps outstanding; 0: what the core can
  *   overlap            part of the shorter of memory and arithmetic that hides
+ *   sibling            part of the arithmetic that takes turns with another thread of the core: units that many
+ *                      instructions want at once; chains of dependent ones hardly do
  *   passes             times over the data (top-k)
  *   pass_cycles        cycles a candidate of top-k, all rounds of narrowing down together; cycles to copy
  *                      K and V of one key and head to float32, where attention does that

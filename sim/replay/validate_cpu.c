@@ -64,6 +64,25 @@ static int find_op(const struct clsa_csv *csv, size_t row, const char *name, str
                      name);
 }
 
+/* The columns that looks at the host left, if there are any. */
+static int read_probe(const struct clsa_csv *csv, size_t row, struct clsa_probe *probe, struct clsa_err *err)
+{
+    for (int i = 0; i < CLSA_PROBE_FIGURES; i++) {
+        char name[64];
+        double value = 0;
+        snprintf(name, sizeof name, "probe_%s", clsa_probe_figures[i].name);
+        const int at = clsa_csv_column(csv, name);
+        const int status = at < 0 ? 0 : clsa_csv_f64(csv, row, at, &value, err);
+        if (status)
+            return status;
+        /* Looks always find arithmetic and memory. */
+        if (at >= 0 && (value < 0 || (i < 2 && value <= 0)))
+            return clsa_fail(err, CLSA_ERANGE, "%s:%zu: '%s' is not above 0", csv->path, csv->lines[row], name);
+        clsa_probe_set(probe, i, value);
+    }
+    return 0;
+}
+
 int clsa_case_cpu_op(const struct clsa_csv *csv, size_t row, struct clsa_table_case *c,
                      struct clsa_err *err)
 {
@@ -86,16 +105,9 @@ int clsa_case_cpu_op(const struct clsa_csv *csv, size_t row, struct clsa_table_c
     if (status)
         return status;
     c->threads = (uint32_t)threads;
-    if (clsa_csv_column(csv, "probe_gflops") >= 0) {
-        c->found.flops = 1e9 * strtod(clsa_case_word(csv, row, "probe_gflops"), NULL);
-        c->found.stream = 1e9 * strtod(clsa_case_word(csv, row, "probe_gbps"), NULL);
-        c->found.stream_bytes = CLSA_PROBE_BYTES;
-        if (!(c->found.flops > 0) || !(c->found.stream > 0))
-            return clsa_fail(err, CLSA_ERANGE, "%s:%zu: 'probe_gflops' and 'probe_gbps' are not above 0",
-                             csv->path, csv->lines[row]);
-    }
-    if (clsa_csv_column(csv, "probe_fork_us") >= 0)
-        c->found.fork_join = 1e-6 * strtod(clsa_case_word(csv, row, "probe_fork_us"), NULL);
+    status = read_probe(csv, row, &c->found, err);
+    if (status)
+        return status;
     snprintf(c->group, sizeof c->group, "%s", op);
     if (strcmp(op, "(step)") == 0)
         return 0;

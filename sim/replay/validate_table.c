@@ -72,10 +72,10 @@ int clsa_table_predict_case(const struct clsa_table_case *c, const struct clsa_m
     struct clsa_prediction p;
     if (c->found.flops > 0) {
         request.machine = &found;
-        const struct clsa_cpu_shares shares = clsa_cpu_shares(machine, c->threads, &c->found);
-        found.core_share = shares.core;
-        found.dram_share = shares.dram;
-        found.fork_share = shares.fork;
+        struct clsa_cpu_share shares[CLSA_CPU_SHARES];
+        clsa_cpu_shares(machine, c->threads, &c->found, shares);
+        for (int i = 0; i < CLSA_CPU_SHARES; i++)
+            clsa_machine_put(&found, shares[i].parameter, shares[i].value);
     }
     const int status = clsa_closed_predict(&request, &p, err);
     if (status)

@@ -134,6 +134,22 @@ START_TEST(arithmetic_parts_and_forks)
 }
 END_TEST
 
+/* Another thread of the core slows what takes turns with it, and no more. */
+START_TEST(arithmetic_takes_turns_with_a_sibling)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct clsa_cpu_call call = {.parts = 1, .vector_flops = 1e7, .cycles = 1e6};
+    const double alone = seconds(&m, &call, 1);
+    m.core_share = 0.5;
+    NEAR(seconds(&m, &call, 1), 2 * alone);
+    call.apart = 1;
+    NEAR(seconds(&m, &call, 1), alone);
+    call.apart = 0.75;
+    NEAR(seconds(&m, &call, 1), 1.25 * alone);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 /* What other cores have: parts that one thread joins, and data of fewer parts than threads. */
 START_TEST(what_other_cores_have_comes_over)
 {
@@ -146,6 +162,15 @@ START_TEST(what_other_cores_have_comes_over)
     call.part_bytes = 640;
     NEAR(seconds(&m, &call, 1), one); /* its own */
     NEAR(seconds(&m, &call, 4), four + 4 * 0.75 * clsa_cpu_row(&m, &rows, 640, INFINITY, &memory, 0, 0));
+    m.core_handed = 5e9; /* measured: at that rate, as it is now */
+    m.core_handed_share = 0.5;
+    NEAR(seconds(&m, &call, 4), four + 4 * 0.75 * 640 / 2.5e9);
+    call = streaming(64e3, 64e3);
+    call.parts = 1;
+    call.streams[0].handed = true;
+    clsa_cpu_place_find(&m, 64e3, 0, 1, &near);
+    NEAR(seconds(&m, &call, 4), 64e3 * (near.read + 0.75 * (1 / 2.5e9 - near.read)));
+    m.core_handed = 0;
     /* Two of four threads get to work: half lies with others, in the L3 of all or behind memory. */
     call = streaming(64e3, 64e3);
     call.parts = 2;
@@ -389,6 +414,7 @@ static Suite *suite(void)
     tcase_add_test(c, rows_wait_for_their_first_line_and_for_walks);
     tcase_add_test(c, walks_cost_where_their_tables_lie);
     tcase_add_test(c, arithmetic_parts_and_forks);
+    tcase_add_test(c, arithmetic_takes_turns_with_a_sibling);
     tcase_add_test(c, what_other_cores_have_comes_over);
     tcase_add_loop_test(c, more_work_never_takes_less, 0, 4);
     tcase_add_test(c, caches_keep_less_of_what_is_further_away);

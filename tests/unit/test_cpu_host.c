@@ -29,7 +29,7 @@ static const char figures[] =
     "gather,1,536870912,64,2097152,6.4,6.4,6.4,GB/s\nfetch,1,536870912,64,2097152,12.8,12.8,12.8,GB/s\n"
     "fetch,1,536870912,2048,2097152,16,16,16,GB/s\n"
     "again,1,4194304,0,2097152,80,80,80,GB/s\nagain,1,4194304,1000,2097152,40,40,40,GB/s\n"
-    "again,1,4194304,4000,2097152,22.857142857,22.857142857,22.857142857,GB/s\n";
+    "again,1,4194304,4000,2097152,22.857142857,22.857142857,22.857142857,GB/s\nhanded,2,16384,0,0,8,8,8,GB/s\n";
 
 static void write_text(const char *path, const char *text)
 {
@@ -101,6 +101,7 @@ START_TEST(machines_come_from_figures)
     WITHIN(m.tlb_page, 2 << 20, 1e-5);
     ck_assert(m.tlb_host_page == 0);
     WITHIN(m.l3_size, 32 << 20, 1e-5);
+    WITHIN(m.core_handed, 8e9, 1e-5);
     /* Two thirds of what lay idle for a millisecond are found (80, 40 and 20 GB/s), a sixth after four. */
     WITHIN(m.l3_foreign, (log(1.5) / 1e-3 + log(6) / 4e-3) / 2 * (32 << 20), 1e-4);
     clsa_machine_destroy(&m);
@@ -216,14 +217,36 @@ START_TEST(curves_stand_in_place_of_sizes_and_rates)
     call.streams[0].row_bytes = 256;
     call.streams[0].pool_bytes = 16 << 20; /* within the TLB's reach: no walks beyond those measured */
     NEAR(seconds(&m, &call, 1), 1e6 / 4e9);
-    /* Half of what memory gives doubles what comes from there, and nothing else. */
-    call = streaming(1e6, INFINITY);
-    const double whole = seconds(&m, &call, 1), near = 1e6 / clsa_curve_at(&m.curve_stream, 4 * m.l2_size, 0, 0);
+    /* Half of what memory gives doubles what comes from there, less what comes from where caches end, and nothing
+     * else; so with each footprint that was looked at. */
+    static const struct {
+        double mib;
+        int parameter;
+    } looks[] = {{8, CLSA_MACHINE_stream_share_8m}, {16, CLSA_MACHINE_stream_share_16m},
+                 {32, CLSA_MACHINE_stream_share_32m}, {128, CLSA_MACHINE_dram_share}};
+    for (int i = 0; i < 4; i++) {
+        clsa_machine_put(&m, (enum clsa_machine_parameter)looks[i].parameter, 0.5);
+        for (int k = 0; k < 4; k++) {
+            const double bytes = looks[k].mib * (1 << 20);
+            call = streaming(1e6, bytes);
+            NEAR(seconds(&m, &call, 1), (i == k ? 2 : 1) * 1e6 / clsa_curve_at(&m.curve_stream, bytes, 0, 0));
+        }
+        clsa_machine_put(&m, (enum clsa_machine_parameter)looks[i].parameter, 1);
+    }
     m.dram_share = 0.5;
-    NEAR(seconds(&m, &call, 1), near + 2 * (whole - near));
-    call = streaming(1e6, 64 << 10);
-    NEAR(seconds(&m, &call, 1), 1e6 / 32e9);
+    call = streaming(1e6, INFINITY);
+    NEAR(seconds(&m, &call, 1), 2 * 1e6 / 4e9);
+    call = streaming(1e6, 64 << 20); /* half way between 32 and 128 */
+    NEAR(seconds(&m, &call, 1), sqrt(2) * 1e6 / clsa_curve_at(&m.curve_stream, 64 << 20, 0, 0));
     m.dram_share = 1;
+    call = streaming(1e6, 64 << 10);
+    /* What others bring in lengthens the wait since the last use. */
+    m.l3_foreign = 1e9;
+    m.l3_foreign_share = 2;
+    struct clsa_cpu_place at;
+    clsa_cpu_place_find(&m, 16 << 20, 0.01, 1, &at);
+    NEAR(at.since, (16 << 20) + 2e7);
+    m.l3_foreign = 0;
     call.vector_flops = 1e9;
     const double alone = seconds(&m, &call, 1);
     m.core_share = 0.5;
@@ -308,24 +331,50 @@ START_TEST(a_host_is_as_found)
     struct clsa_machine m;
     ck_assert_msg(read_text(curves, NULL, 0, &m) == 0, "%s", err.text);
     m.vector_mixed = 30e9;
+    m.core_handed = 5e9;
     for (int part = 1; part <= 2; part++)
         for (unsigned threads = 1; threads <= 4; threads += 3) {
             const struct clsa_curve *curve = threads > 1 ? &m.curve_stream_all : &m.curve_stream;
-            const struct clsa_probe found = {m.vector_mixed / 4 * threads / part,
-                                             clsa_curve_at(curve, CLSA_PROBE_BYTES, 0, 0) * threads / part,
-                                             CLSA_PROBE_BYTES,
-                                             part * (threads > 1 ? m.fork_join : m.fork_join_one)};
+            const double each = (double)threads / part;
+            const struct clsa_probe found = {
+                .flops = m.vector_mixed / 4 * each,
+                .stream = clsa_curve_at(curve, CLSA_PROBE_BYTES, 0, 0) * each,
+                .fork_join = part * (threads > 1 ? m.fork_join : m.fork_join_one),
+                .stream_8m = clsa_curve_at(curve, 8 << 20, 0, 0) * each,
+                .stream_16m = clsa_curve_at(curve, 16 << 20, 0, 0) * threads,
+                .stream_32m = clsa_curve_at(curve, 32 << 20, 0, 0) * threads * part,
+                .handed = 5e9 / part};
             ck_assert_int_eq(clsa_cpu_as_found(&m, threads, &found), 0);
             NEAR(m.core_share, 1.0 / part);
+            NEAR(m.stream_share_8m, 1.0 / part);
+            NEAR(m.stream_share_16m, 1);
+            NEAR(m.stream_share_32m, part);
             NEAR(m.dram_share, 1.0 / part);
+            NEAR(m.core_handed_share, 1.0 / part);
             NEAR(m.fork_share, threads > 1 ? part : 1); /* of one thread: nothing */
         }
+    /* Caches that nobody looked at give as much as the core, and toward memory what lies between. */
+    const struct clsa_probe little = {.flops = m.vector_mixed / 8,
+                                      .stream = clsa_curve_at(&m.curve_stream, CLSA_PROBE_BYTES, 0, 0) / 8};
+    ck_assert_int_eq(clsa_cpu_as_found(&m, 1, &little), 0);
+    NEAR(m.stream_share_8m, 0.5);
+    NEAR(m.stream_share_16m, 0.5 / sqrt(2));
+    NEAR(m.stream_share_32m, 0.25);
+    NEAR(m.dram_share, 0.125);
+    NEAR(m.l3_foreign_share, 1);
+    /* Twice as much from others leaves the square of what is kept. */
+    struct clsa_probe idle = little;
+    m.l3_foreign = 1e9;
+    m.l3_size = 32 << 20;
+    idle.kept = exp(-2 * m.l3_foreign * CLSA_PROBE_IDLE_US * 1e-6 / m.l3_size);
+    ck_assert_int_eq(clsa_cpu_as_found(&m, 1, &idle), 0);
+    NEAR(m.l3_foreign_share, 2);
+    m.l3_foreign = 0;
     /* All are rows of the machine, once. */
     unsigned rows = 0;
     for (size_t i = 0; i < m.n_rows; i++)
-        rows += m.rows[i].parameter == CLSA_MACHINE_core_share ||
-                m.rows[i].parameter == CLSA_MACHINE_dram_share || m.rows[i].parameter == CLSA_MACHINE_fork_share;
-    ck_assert_uint_eq(rows, 3);
+        rows += strstr(clsa_machine_parameter_name(m.rows[i].parameter), "share") != NULL;
+    ck_assert_uint_eq(rows, CLSA_CPU_SHARES);
     clsa_machine_destroy(&m);
 }
 END_TEST
@@ -336,7 +385,7 @@ END_TEST
 START_TEST(timed_steps_are_cases)
 {
     static const char text[] =
-        "threads,kv_dtype,model,batch,context,group,op,count,measured_us,share_percent,probe_gflops,probe_gbps\n"
+        "threads,kv_dtype,model,batch,context,group,op,count,measured_us,share_percent,probe_gflops,probe_stream_gbps\n"
         "1,f32,clsa-byte-5m,1,8192,4,(step),1,100,100,10,4\n"
         "1,f32,clsa-byte-5m,1,8192,4,index_score,2,50,50,10,4\n"
         "2,f32,clsa-byte-5m,1,8192,4,topk,2,1,1,10,4\n"

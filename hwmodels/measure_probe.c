@@ -1,0 +1,118 @@
+/* Short looks at how fast the host is right now. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hwmodels/cpu.h"
+#include "hwmodels/measure.h"
+#include "hwmodels/measure_bench.h"
+#include "hwmodels/measure_kernels.h"
+#include "sim/base/alloc.h"
+
+/* Samples of each figure in a look. */
+#define LOOK_SAMPLES 5u
+
+struct clsa_prober {
+    struct clsa_bench bench;
+    struct clsa_measurement_set set; /* rows of every look */
+    struct clsa_area area;
+    uint64_t each; /* bytes that a thread streams from */
+};
+
+/* What a thread streams from in and around last caches; those that are no smaller than `each` are left out. */
+static const uint64_t caches[] = {UINT64_C(8) << 20, UINT64_C(16) << 20, UINT64_C(32) << 20};
+
+int clsa_prober_create(uint32_t threads, struct clsa_prober **out, struct clsa_err *err)
+{
+    struct clsa_prober *p = clsa_calloc(1, sizeof *p);
+    if (!p)
+        return clsa_fail(err, CLSA_ENOMEM, "out of memory");
+    struct clsa_bench *b = &p->bench;
+    b->set = &p->set;
+    b->err = err;
+    b->threads = threads ? threads : clsa_host_cores();
+    b->repeats = LOOK_SAMPLES;
+    const uint64_t most = clsa_memory_available_bytes() / 3 / b->threads;
+    p->each = most < (uint64_t)CLSA_PROBE_BYTES ? most : (uint64_t)CLSA_PROBE_BYTES;
+    if (!clsa_area_open(b, p->each * b->threads, CLSA_PAGE_HUGE, &p->area)) {
+        free(p);
+        return CLSA_ENOMEM;
+    }
+    *out = p;
+    return CLSA_OK;
+}
+
+/* Threads of others on the same cores take turns at instructions: they show where many of them could go at once,
+ * not in the clock and hardly in multiply-adds alone. */
+int clsa_prober_look(struct clsa_prober *prober, struct clsa_err *err)
+{
+    struct clsa_bench *b = &prober->bench;
+    b->err = err;
+    clsa_bench_arithmetic(b, b->threads, CLSA_BENCH_MIXED);
+    if (!b->status)
+        clsa_bench_fork_join(b, b->threads);
+    if (!b->status && b->threads > 1)
+        clsa_bench_handed(b, b->threads);
+    if (!b->status)
+        clsa_bench_read(b, &prober->area, prober->each, b->threads);
+    for (size_t i = 0; i < sizeof caches / sizeof *caches && !b->status && caches[i] < prober->each; i++)
+        clsa_bench_read(b, &prober->area, caches[i], b->threads);
+    struct clsa_area a = prober->area;
+    a.bytes = CLSA_BENCH_AGAIN_BYTES * b->threads;
+    for (int idle = 0; idle < 2 && !b->status && prober->each > CLSA_BENCH_AGAIN_BYTES; idle++)
+        clsa_bench_again(b, &a, b->threads, idle ? CLSA_PROBE_IDLE_US : 0, 1);
+    return b->status;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of a figure: the median of the faster half of all looks, or of all, since how much others do is what idle data is
+ * asked for. */
+static double found(const struct clsa_prober *p, const char *what, uint64_t footprint_bytes, uint64_t row_bytes)
+{
+    const struct clsa_measurement_set *set = &p->set;
+    double *values = clsa_malloc(set->n_rows, sizeof *values), figure = 0;
+    bool rate = false;
+    size_t n = 0;
+    for (size_t i = 0; values && i < set->n_rows; i++) {
+        const struct clsa_measured *row = &set->rows[i];
+        if (strcmp(row->what, what) || row->row_bytes != row_bytes ||
+            (footprint_bytes && row->footprint_bytes != footprint_bytes))
+            continue;
+        rate = strchr(row->unit, '/') != NULL;
+        values[n++] = rate ? -row->value : row->value;
+    }
+    if (n) {
+        qsort(values, n, sizeof *values, ascending);
+        const size_t used = row_bytes ? n : (n + 1) / 2;
+        figure = used % 2 ? values[used / 2] : (values[used / 2 - 1] + values[used / 2]) / 2;
+    }
+    free(values);
+    return rate ? -figure : figure;
+}
+
+void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out)
+{
+    const double near = found(prober, "again", 0, 0), idle = found(prober, "again", 0, CLSA_PROBE_IDLE_US);
+    *out = (struct clsa_probe){.flops = found(prober, "mixed", 0, 0) * 1e9,
+                               .stream = found(prober, "read", prober->each, 0) * 1e9,
+                               .fork_join = found(prober, "fork_join", 0, 0) * 1e-6,
+                               .stream_8m = found(prober, "read", caches[0], 0) * 1e9,
+                               .stream_16m = found(prober, "read", caches[1], 0) * 1e9,
+                               .stream_32m = found(prober, "read", caches[2], 0) * 1e9,
+                               .handed = found(prober, "handed", 0, 0) * 1e9};
+    if (idle > 0 && out->stream > 0)
+        out->kept = clsa_cpu_kept_found(near * 1e9, idle * 1e9, out->stream);
+}
+
+void clsa_prober_destroy(struct clsa_prober *prober)
+{
+    if (!prober)
+        return;
+    clsa_area_close(&prober->area);
+    clsa_measurement_destroy(&prober->set);
+    free(prober);
+}
