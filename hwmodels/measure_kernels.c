@@ -137,6 +137,16 @@ WITH("avx2") static uint64_t read_avx2(const void *data, uint64_t bytes)
     return lanes[0] + lanes[1] + lanes[2] + lanes[3];
 }
 
+/* Wraps round like the sums of lanes before it; the intrinsic's own sum is a signed one. */
+WITH("avx512f") static uint64_t sum_avx512(__m512i sum)
+{
+    uint64_t lanes[8], total = 0;
+    memcpy(lanes, &sum, sizeof lanes);
+    for (int i = 0; i < 8; i++)
+        total += lanes[i];
+    return total;
+}
+
 WITH("avx512f") static uint64_t read_avx512(const void *data, uint64_t bytes)
 {
     const __m512i *p = data;
@@ -148,7 +158,7 @@ WITH("avx512f") static uint64_t read_avx512(const void *data, uint64_t bytes)
         s3 = _mm512_add_epi64(s3, _mm512_loadu_si512(p + i + 3));
     }
     s0 = _mm512_add_epi64(_mm512_add_epi64(s0, s1), _mm512_add_epi64(s2, s3));
-    return (uint64_t)_mm512_reduce_add_epi64(s0);
+    return sum_avx512(s0);
 }
 
 WITH("avx2") static inline __m256i line_avx2(__m256i sum, const unsigned char *p)
@@ -171,7 +181,7 @@ WITH("avx512f") static inline __m512i line_avx512(__m512i sum, const unsigned ch
 
 READ_AHEAD_LOOP(read_ahead_avx2, WITH("avx2"), __m256i, _mm256_setzero_si256(), line_avx2, sum_avx2)
 READ_AHEAD_LOOP(read_ahead_avx512, WITH("avx512f"), __m512i, _mm512_setzero_si512(), line_avx512,
-                (uint64_t)_mm512_reduce_add_epi64)
+                sum_avx512)
 
 #define FMA_ROUND(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11)
 
