@@ -87,21 +87,19 @@ static double curve_seconds(const struct clsa_machine *m, const struct clsa_curv
     return alone + (of_all - alone) * (at->threads - 1) / (m->core_count - 1);
 }
 
+const double clsa_probe_stream_bytes[CLSA_PROBE_STREAMS] = {8 * MIB, 16 * MIB, 32 * MIB, 128 * MIB};
+
 /* The part of a stream's rate that was found: by footprint between those that looks went through. */
 static double stream_share(const struct clsa_machine *m, double bytes)
 {
-    const struct {
-        double bytes, share;
-    } looks[] = {{8 * MIB, m->stream_share_8m},
-                 {16 * MIB, m->stream_share_16m},
-                 {32 * MIB, m->stream_share_32m},
-                 {CLSA_PROBE_BYTES, m->dram_share}};
+    const double shares[CLSA_PROBE_STREAMS] = {m->stream_share_8m, m->stream_share_16m, m->stream_share_32m,
+                                               m->dram_share};
     int i = 0;
-    while (i < 2 && bytes > looks[i + 1].bytes)
+    while (i < CLSA_PROBE_STREAMS - 2 && bytes > clsa_probe_stream_bytes[i + 1])
         i++;
-    const double begin = looks[i].bytes, end = looks[i + 1].bytes;
+    const double begin = clsa_probe_stream_bytes[i], end = clsa_probe_stream_bytes[i + 1];
     const double part = log(fmin(fmax(bytes, begin), end) / begin) / log(end / begin);
-    return looks[i].share * pow(looks[i + 1].share / looks[i].share, part);
+    return shares[i] * pow(shares[i + 1] / shares[i], part);
 }
 
 /* What lies idle in a cache that others use as well loses as much as if so many bytes more had gone by. */
@@ -387,11 +385,11 @@ double clsa_cpu_kept_found(double near, double idle, double memory)
 
 const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES] = {
     {"gflops", offsetof(struct clsa_probe, flops), 1e9, 2},
-    {"stream_gbps", offsetof(struct clsa_probe, stream), 1e9, 3},
+    {"stream_gbps", offsetof(struct clsa_probe, stream[3]), 1e9, 3},
     {"fork_join_us", offsetof(struct clsa_probe, fork_join), 1e-6, 4},
-    {"stream_8m_gbps", offsetof(struct clsa_probe, stream_8m), 1e9, 2},
-    {"stream_16m_gbps", offsetof(struct clsa_probe, stream_16m), 1e9, 2},
-    {"stream_32m_gbps", offsetof(struct clsa_probe, stream_32m), 1e9, 2},
+    {"stream_8m_gbps", offsetof(struct clsa_probe, stream[0]), 1e9, 2},
+    {"stream_16m_gbps", offsetof(struct clsa_probe, stream[1]), 1e9, 2},
+    {"stream_32m_gbps", offsetof(struct clsa_probe, stream[2]), 1e9, 2},
     {"handed_gbps", offsetof(struct clsa_probe, handed), 1e9, 3},
     {"kept", offsetof(struct clsa_probe, kept), 1, 4}};
 
@@ -408,19 +406,13 @@ void clsa_probe_set(struct clsa_probe *probe, int figure, double value)
     memcpy((char *)probe + clsa_probe_figures[figure].offset, &value, sizeof value);
 }
 
-/* The part of the rate that n threads should stream with, each over so much. 0: not looked at. */
-static double found_stream(const struct clsa_machine *m, double n, double each_bytes, double found)
+/* The part of the rate that n threads should stream with over the footprint of a look. 0: not looked at. */
+static double found_stream(const struct clsa_machine *m, double n, const struct clsa_probe *probe, int look)
 {
     struct clsa_cpu_place at;
-    clsa_cpu_place_find(m, each_bytes * n, 0, n, &at);
+    clsa_cpu_place_find(m, clsa_probe_stream_bytes[look] * n, 0, n, &at);
     const double expected = n / at.read;
-    return found / (m->curve_stream.n ? expected : fmin(expected, m->dram_bandwidth * m->dram_stream));
-}
-
-/* What was found of streams, or `otherwise`. */
-static double share_or(double share, double otherwise)
-{
-    return share > 0 ? share : otherwise;
+    return probe->stream[look] / (m->curve_stream.n ? expected : fmin(expected, m->dram_bandwidth * m->dram_stream));
 }
 
 void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const struct clsa_probe *probe,
@@ -431,17 +423,23 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
     m.stream_share_8m = m.stream_share_16m = m.stream_share_32m = m.dram_share = m.fork_share = 1;
     const double mixed = n > 1 || m.vector_mixed_one <= 0 ? m.vector_mixed / m.core_count * n : m.vector_mixed_one;
     const double core = mixed > 0 ? probe->flops / mixed : 1, fork = fork_seconds(&m, n);
-    const double far = found_stream(&m, n, CLSA_PROBE_BYTES, probe->stream);
-    const double near = share_or(found_stream(&m, n, 8 * MIB, probe->stream_8m), core), more = far / near;
+    double streams[CLSA_PROBE_STREAMS];
+    for (int i = 0; i < CLSA_PROBE_STREAMS; i++)
+        streams[i] = found_stream(&m, n, probe, i);
+    if (!(streams[0] > 0))
+        streams[0] = core;
+    const double far = streams[CLSA_PROBE_STREAMS - 1];
+    for (int i = 1; i < CLSA_PROBE_STREAMS - 1; i++)
+        if (!(streams[i] > 0))
+            streams[i] = streams[0] * pow(far / streams[0], 0.25 * i);
     const double foreign = probe->kept > 0 && m.l3_foreign > 0
                                ? -log(fmin(1, probe->kept)) * m.l3_size / (CLSA_PROBE_IDLE_US * 1e-6) / m.l3_foreign
                                : 1;
     const struct clsa_cpu_share shares[CLSA_CPU_SHARES] = {
         {CLSA_MACHINE_core_share, core},
-        {CLSA_MACHINE_stream_share_8m, near},
-        {CLSA_MACHINE_stream_share_16m,
-         share_or(found_stream(&m, n, 16 * MIB, probe->stream_16m), near * pow(more, 0.25))},
-        {CLSA_MACHINE_stream_share_32m, share_or(found_stream(&m, n, 32 * MIB, probe->stream_32m), near * sqrt(more))},
+        {CLSA_MACHINE_stream_share_8m, streams[0]},
+        {CLSA_MACHINE_stream_share_16m, streams[1]},
+        {CLSA_MACHINE_stream_share_32m, streams[2]},
         {CLSA_MACHINE_dram_share, far},
         {CLSA_MACHINE_l3_foreign_share, fmin(100, fmax(0.01, foreign))},
         {CLSA_MACHINE_core_handed_share, probe->handed > 0 && m.core_handed > 0 ? probe->handed / m.core_handed : 1},

@@ -110,14 +110,15 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
                     double row_bytes, double rows, const struct clsa_cpu_place *at, double pool_bytes,
                     double walk_seconds);
 
-/* What short looks at the host found, of all threads that looked together. 0: not looked at. */
-#define CLSA_PROBE_BYTES (128.0 * 1048576)
+/* What short looks at the host found, of all threads that looked together. 0: not looked at. Each streams over so many
+ * bytes: three footprints in and around last caches, and one beyond its share of most. */
+#define CLSA_PROBE_STREAMS 4
+extern const double clsa_probe_stream_bytes[CLSA_PROBE_STREAMS];
 #define CLSA_PROBE_IDLE_US 2000
 struct clsa_probe {
     double flops;      /* a second, of vector.mixed */
-    double stream;     /* bytes a second, each over CLSA_PROBE_BYTES, beyond its share of most caches */
+    double stream[CLSA_PROBE_STREAMS]; /* bytes a second */
     double fork_join;  /* seconds of a parallel region */
-    double stream_8m, stream_16m, stream_32m; /* bytes a second, each over so many MiB, in and around last caches */
     double handed;     /* bytes a second that one thread reads of what the others just wrote */
     double kept;       /* part of 4 MiB a thread that caches still have after CLSA_PROBE_IDLE_US idle */
 };

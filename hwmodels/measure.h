@@ -67,7 +67,7 @@ int clsa_measure_host(const struct clsa_measure_options *options, struct clsa_me
 void clsa_measurement_destroy(struct clsa_measurement_set *set); /* takes NULL */
 
 /* Looks at how fast `threads` (0: all) compute, stream, fork and join between other work of some milliseconds or
- * more: each look takes some twenty, and what was found is of all, as the time of a kernel would be (the median of
+ * more: each look takes some forty, and what was found is of all, as the time of a kernel would be (the median of
  * the faster half, and of each look of the fast samples). Create and look return 0 or CLSA_ENOMEM. */
 struct clsa_prober;
 struct clsa_probe; /* hwmodels/cpu.h */

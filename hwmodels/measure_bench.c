@@ -79,9 +79,15 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double middle(const double *sorted, uint32_t n)
+static double middle(const double *sorted, size_t n)
 {
     return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+double clsa_bench_median(double *values, size_t n, size_t used)
+{
+    qsort(values, n, sizeof *values, ascending);
+    return middle(values, used);
 }
 
 void clsa_bench_add(struct clsa_bench *b, const struct clsa_measured *row)

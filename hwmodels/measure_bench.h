@@ -41,6 +41,8 @@ struct clsa_area {
 /* Results of what is timed end here: a store the compiler must make. */
 extern volatile uint64_t clsa_bench_sink;
 
+/* Sorts n values, the lowest first, and says the middle (or the mean of two) of the `used` lowest, at least one. */
+double clsa_bench_median(double *values, size_t n, size_t used);
 int clsa_bench_out_of_memory(struct clsa_bench *b);
 void clsa_bench_add(struct clsa_bench *b, const struct clsa_measured *row);
 

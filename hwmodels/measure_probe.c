@@ -15,11 +15,8 @@ struct clsa_prober {
     struct clsa_bench bench;
     struct clsa_measurement_set set; /* rows of every look */
     struct clsa_area area;
-    uint64_t each; /* bytes that a thread streams from */
+    uint64_t each; /* bytes that a thread has: those it streams beyond caches */
 };
-
-/* What a thread streams from in and around last caches; those that are no smaller than `each` are left out. */
-static const uint64_t caches[] = {UINT64_C(8) << 20, UINT64_C(16) << 20, UINT64_C(32) << 20};
 
 int clsa_prober_create(uint32_t threads, struct clsa_prober **out, struct clsa_err *err)
 {
@@ -32,7 +29,8 @@ int clsa_prober_create(uint32_t threads, struct clsa_prober **out, struct clsa_e
     b->threads = threads ? threads : clsa_host_cores();
     b->repeats = LOOK_SAMPLES;
     const uint64_t most = clsa_memory_available_bytes() / 3 / b->threads;
-    p->each = most < (uint64_t)CLSA_PROBE_BYTES ? most : (uint64_t)CLSA_PROBE_BYTES;
+    const uint64_t far = (uint64_t)clsa_probe_stream_bytes[CLSA_PROBE_STREAMS - 1];
+    p->each = most < far ? most : far;
     if (!clsa_area_open(b, p->each * b->threads, CLSA_PAGE_HUGE, &p->area)) {
         free(p);
         return CLSA_ENOMEM;
@@ -54,19 +52,13 @@ int clsa_prober_look(struct clsa_prober *prober, struct clsa_err *err)
         clsa_bench_handed(b, b->threads);
     if (!b->status)
         clsa_bench_read(b, &prober->area, prober->each, b->threads);
-    for (size_t i = 0; i < sizeof caches / sizeof *caches && !b->status && caches[i] < prober->each; i++)
-        clsa_bench_read(b, &prober->area, caches[i], b->threads);
+    for (int i = 0; i < CLSA_PROBE_STREAMS - 1 && !b->status && clsa_probe_stream_bytes[i] < (double)prober->each; i++)
+        clsa_bench_read(b, &prober->area, (uint64_t)clsa_probe_stream_bytes[i], b->threads);
     struct clsa_area a = prober->area;
     a.bytes = CLSA_BENCH_AGAIN_BYTES * b->threads;
     for (int idle = 0; idle < 2 && !b->status && prober->each > CLSA_BENCH_AGAIN_BYTES; idle++)
         clsa_bench_again(b, &a, b->threads, idle ? CLSA_PROBE_IDLE_US : 0, 1);
     return b->status;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* Of a figure: the median of the faster half of all looks, or of all, since how much others do is what idle data is
@@ -85,11 +77,8 @@ static double found(const struct clsa_prober *p, const char *what, uint64_t foot
         rate = strchr(row->unit, '/') != NULL;
         values[n++] = rate ? -row->value : row->value;
     }
-    if (n) {
-        qsort(values, n, sizeof *values, ascending);
-        const size_t used = row_bytes ? n : (n + 1) / 2;
-        figure = used % 2 ? values[used / 2] : (values[used / 2 - 1] + values[used / 2]) / 2;
-    }
+    if (n)
+        figure = clsa_bench_median(values, n, row_bytes ? n : (n + 1) / 2);
     free(values);
     return rate ? -figure : figure;
 }
@@ -98,14 +87,14 @@ void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out)
 {
     const double near = found(prober, "again", 0, 0), idle = found(prober, "again", 0, CLSA_PROBE_IDLE_US);
     *out = (struct clsa_probe){.flops = found(prober, "mixed", 0, 0) * 1e9,
-                               .stream = found(prober, "read", prober->each, 0) * 1e9,
                                .fork_join = found(prober, "fork_join", 0, 0) * 1e-6,
-                               .stream_8m = found(prober, "read", caches[0], 0) * 1e9,
-                               .stream_16m = found(prober, "read", caches[1], 0) * 1e9,
-                               .stream_32m = found(prober, "read", caches[2], 0) * 1e9,
                                .handed = found(prober, "handed", 0, 0) * 1e9};
-    if (idle > 0 && out->stream > 0)
-        out->kept = clsa_cpu_kept_found(near * 1e9, idle * 1e9, out->stream);
+    const int far = CLSA_PROBE_STREAMS - 1;
+    for (int i = 0; i < far; i++)
+        out->stream[i] = found(prober, "read", (uint64_t)clsa_probe_stream_bytes[i], 0) * 1e9;
+    out->stream[far] = found(prober, "read", prober->each, 0) * 1e9;
+    if (idle > 0 && out->stream[far] > 0)
+        out->kept = clsa_cpu_kept_found(near * 1e9, idle * 1e9, out->stream[far]);
 }
 
 void clsa_prober_destroy(struct clsa_prober *prober)

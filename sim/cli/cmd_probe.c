@@ -50,7 +50,7 @@ static int print(const struct clsa_args *args, const struct clsa_probe *p, uint6
     return status ? status : closed;
 }
 
-/* A tenth of a second. */
+/* Half a second. */
 #define LOOKS 8
 
 static int look(uint64_t threads, struct clsa_probe *found, struct clsa_err *err)
@@ -108,10 +108,10 @@ const struct clsa_command clsa_command_machine_probe = {
     .name = "machine probe",
     .synopsis = "[HOST.csv] [--threads N] [--wait SECONDS]",
     .summary = "see how fast this host is right now, and whether as its machine file says",
-    .details = "Multiplies, forks and streams from memory for a tenth of a second. With a machine file: which parts of\n"
-               "what the file says these are, and exit 1 when the host computes slower by more than 15 %, or\n"
-               "streams more than 15 % differently: then other programs or guests share its cores or its memory\n"
-               "to another extent than when it was measured. clsa run --predict allows for that.\n\n"
+    .details = "Multiplies, forks, hands data over and streams from caches and memory for half a second. With a\n"
+               "machine file: which parts of what the file says these are, and exit 1 when the host computes slower by\n"
+               "more than 15 %, or streams more than 15 % differently: then other programs or guests share its cores or\n"
+               "its memory to another extent than when it was measured. clsa run --predict allows for that.\n\n"
                "clsa machine probe host.csv --wait 60 && clsa run --predict host.csv",
     .options = options,
     .words_max = 1,

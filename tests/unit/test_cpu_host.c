@@ -338,11 +338,10 @@ START_TEST(a_host_is_as_found)
             const double each = (double)threads / part;
             const struct clsa_probe found = {
                 .flops = m.vector_mixed / 4 * each,
-                .stream = clsa_curve_at(curve, CLSA_PROBE_BYTES, 0, 0) * each,
+                .stream = {clsa_curve_at(curve, 8 << 20, 0, 0) * each, clsa_curve_at(curve, 16 << 20, 0, 0) * threads,
+                           clsa_curve_at(curve, 32 << 20, 0, 0) * threads * part,
+                           clsa_curve_at(curve, 128 << 20, 0, 0) * each},
                 .fork_join = part * (threads > 1 ? m.fork_join : m.fork_join_one),
-                .stream_8m = clsa_curve_at(curve, 8 << 20, 0, 0) * each,
-                .stream_16m = clsa_curve_at(curve, 16 << 20, 0, 0) * threads,
-                .stream_32m = clsa_curve_at(curve, 32 << 20, 0, 0) * threads * part,
                 .handed = 5e9 / part};
             ck_assert_int_eq(clsa_cpu_as_found(&m, threads, &found), 0);
             NEAR(m.core_share, 1.0 / part);
@@ -355,7 +354,7 @@ START_TEST(a_host_is_as_found)
         }
     /* Caches that nobody looked at give as much as the core, and toward memory what lies between. */
     const struct clsa_probe little = {.flops = m.vector_mixed / 8,
-                                      .stream = clsa_curve_at(&m.curve_stream, CLSA_PROBE_BYTES, 0, 0) / 8};
+                                      .stream = {[3] = clsa_curve_at(&m.curve_stream, 128 << 20, 0, 0) / 8}};
     ck_assert_int_eq(clsa_cpu_as_found(&m, 1, &little), 0);
     NEAR(m.stream_share_8m, 0.5);
     NEAR(m.stream_share_16m, 0.5 / sqrt(2));
