@@ -135,6 +135,8 @@ const struct clsa_command clsa_command_machine_measure = {
     .summary = "measure this host's caches, memory and arithmetic and write it as a machine",
     .details = "Takes under a minute. Latency and bandwidth against footprint with small and huge pages,\n"
                "gathers by row size, multiply-add peak, fork-join cost. Close other programs first.\n\n"
-               "clsa machine measure -o host.csv && clsa run --predict host.csv",
+               "clsa machine measure -o host.csv && clsa run --predict host.csv\n"
+               "clsa machine measure --held-out held.csv -o host.csv\n"
+               "clsa machine measure --from held.csv --against host.csv --gathers gathers.csv",
     .options = options,
     .run = run};
