@@ -17,6 +17,9 @@
 /* Footprints of so many last caches are in memory but for a few percent. */
 #define CACHES_FAR 4
 
+/* Times closer than this are the same. */
+#define ROUND 1e-9
+
 /* The loop of a plain gather: cycles of a row, and of a load or a prefetch of a line. */
 #define ROW_CYCLES 1.5
 #define LINE_CYCLES 0.4
@@ -284,15 +287,50 @@ static double handed_over(const struct clsa_machine *m, const struct clsa_cpu_ca
     return over * clsa_cpu_row(m, cold, bytes, INFINITY, &far, 0, 0);
 }
 
-/* The slowest of `used` threads over their mean, the last part being a fraction of one. Shares that shrink
- * end within a part of each other, half of one on average. */
-static double slowest(double parts, double used, bool shrinking)
+/* When `used` threads that take one of `whole` parts after another are through, in times that a part takes a thread of
+ * their mean rate; one of them has `slow` of it, and the others are alike. */
+static double through(double whole, double used, double slow)
 {
-    if (shrinking)
-        return 1 + 0.5 * (used - 1) / parts;
-    const double whole = floor(parts), each = floor(whole / used);
-    const double most = whole > each * used ? each + 1 : each + parts - whole;
-    return most * used / parts;
+    if (used <= 1)
+        return whole;
+    const double fast = (used - slow) / (used - 1), sure = fmax(0, whole / used - 2);
+    /* Parts that the slow thread, and that each other, has begun. */
+    double late = floor(sure * slow), early = floor(sure * fast);
+    while (early * (used - 1) + late < whole)
+        if (early / fast <= late / slow + ROUND)
+            early++;
+        else
+            late++;
+    return fmax(early / fast, late / slow);
+}
+
+/* The last of `used` threads over their mean, the last part being a fraction of one. Where threads take what is left of
+ * others' shares they end half a part from each other on average, unless the slow one is still at its first. */
+static double uneven(const struct clsa_cpu_call *call, double parts, double used, double slow)
+{
+    const double whole = floor(parts), fast = used > 1 ? (used - slow) / (used - 1) : 1;
+    const double last = parts > whole ? through(whole + 1, used, slow) - (1 - parts + whole) / fast : 0;
+    const double worst = fmax(through(whole, used, slow), last) * used / parts;
+    if (call->share <= 0 || used <= 1)
+        return worst;
+    return fmax(fmax(worst, 1 + 0.5 * (used - 1) / parts * (1 - used / parts)), call->first / slow);
+}
+
+/* Two that go on beside each other: their sum where all is exposed, the longer of both where nothing is; between, the
+ * less of the shorter shows the shorter it is. */
+static double beside(double a, double b, double exposed)
+{
+    const double most = fmax(a, b), least = fmin(a, b);
+    return most > 0 && exposed > 0 ? most * pow(1 + pow(least / most, 1 / exposed), exposed) : most;
+}
+
+/* What a thread of `threads` has of the arithmetic of one that is alone on its core. */
+static double company(const struct clsa_machine *m, double threads)
+{
+    const double all = m->vector_mixed_one > 0 ? m->vector_mixed / m->core_count / m->vector_mixed_one
+                       : m->vector_one > 0     ? m->vector_fp32 / m->core_count / m->vector_one
+                                               : m->core_clock / m->core_clock_one;
+    return m->core_count > 1 ? 1 + (all - 1) * (threads - 1) / (m->core_count - 1) : 1;
 }
 
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
@@ -302,23 +340,22 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double asked = fmin(threads ? threads : m->core_count, m->core_count);
     const double unit = call->share > 0 ? fmin(call->share, ceil(call->parts / (2 * asked))) : 1;
     const double parts = call->parts / unit, used = fmax(1, fmin(asked, ceil(parts)));
-    const double uneven = slowest(parts, used, call->share > 0);
+    const double even = uneven(call, parts, used, 1);
     const double clock = used > 1 ? m->core_clock : m->core_clock_one;
-    /* Threads that share a core's units get less each, the more of them run. */
-    const double each = m->vector_fp32 / m->core_count;
-    const double alone = m->vector_one > 0 ? m->vector_one : each * m->core_clock_one / m->core_clock;
-    const double busy_part = m->core_count > 1 ? (used - 1) / (m->core_count - 1) : 0;
-    const double share = 1 / (1 + (1 - call->apart) * (1 / m->core_share - 1));
-    const double rate = used / m->core_count * (alone + (each - alone) * busy_part) / each * share;
+    /* Threads with nothing to do wait awake, so who works has no more of a core than when all do. Of fewer than were
+     * asked the slow one may be none. */
+    const double pace = company(m, asked) / (1 + (1 - call->apart) * (1 / m->core_share - 1));
+    const double slow = 1 - fmax(0, 1 - m->core_slowest * m->core_slowest_share) * (used > 1 ? used / asked : 0);
+    const double alone = m->vector_one > 0 ? m->vector_one
+                                           : m->vector_fp32 / m->core_count * m->core_clock_one / m->core_clock;
     memset(out, 0, sizeof *out);
 
-    double arithmetic = call->vector_flops /
-                        (m->vector_fp32 * rate * or_one(call->vector_efficiency));
-    if (call->matrix_flops > 0) {
-        const double peak = m->matrix_bf16 > 0 ? m->matrix_bf16 : m->vector_fp32;
-        arithmetic += call->matrix_flops / (peak * rate * or_one(call->matrix_efficiency));
-    }
-    arithmetic += call->cycles / (used * clock * share);
+    double arithmetic = call->vector_flops / or_one(call->vector_efficiency) / alone;
+    if (call->matrix_flops > 0)
+        arithmetic += call->matrix_flops / or_one(call->matrix_efficiency) / alone *
+                      (m->matrix_bf16 > 0 ? m->vector_fp32 / m->matrix_bf16 : 1);
+    arithmetic += call->cycles / m->core_clock_one;
+    arithmetic *= uneven(call, parts, used, slow) / (pace * used);
     struct clsa_cpu_call cold_call = *call;
     cold_call.demand = true;
     cold_call.memory_efficiency = 1;
@@ -364,16 +401,14 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram * s->bytes;
     }
-    const double mine = fmax(arithmetic, core) + call->exposed * fmin(arithmetic, core) + cold;
-    /* The machine-wide limit meets all threads together, however uneven their shares, and while one
-     * waits for it others work. */
-    const double shared = dram / uneven;
-    const double memory = fmax(core, shared), busy = fmax(mine, shared);
-    out->arithmetic_seconds = arithmetic * uneven;
-    out->memory_seconds = memory * uneven;
+    core *= even;
+    /* The machine-wide limit meets all threads together, however uneven their shares. */
+    const double memory = fmax(core, dram);
+    out->arithmetic_seconds = arithmetic;
+    out->memory_seconds = memory;
     out->memory_bound = memory > arithmetic;
-    out->seconds = busy * uneven + m->call_cost + call->fixed_cycles / clock +
-                   call->tail_cycles / clock +
+    out->seconds = fmax(beside(arithmetic, core, call->exposed) + cold * even, dram) + m->call_cost +
+                   (call->fixed_cycles + call->tail_cycles) / (m->core_clock_one * pace) +
                    handed_over(m, &cold_call, ceil(call->parts), call->part_bytes, used) +
                    (parts > 1 ? fork_seconds(m, asked) : 0);
 }
@@ -391,7 +426,8 @@ const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES] = {
     {"stream_16m_gbps", offsetof(struct clsa_probe, stream[1]), 1e9, 2},
     {"stream_32m_gbps", offsetof(struct clsa_probe, stream[2]), 1e9, 2},
     {"handed_gbps", offsetof(struct clsa_probe, handed), 1e9, 3},
-    {"kept", offsetof(struct clsa_probe, kept), 1, 4}};
+    {"kept", offsetof(struct clsa_probe, kept), 1, 4},
+    {"slowest", offsetof(struct clsa_probe, slowest), 1, 3}};
 
 double clsa_probe_get(const struct clsa_probe *probe, int figure)
 {
@@ -443,6 +479,7 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
         {CLSA_MACHINE_dram_share, far},
         {CLSA_MACHINE_l3_foreign_share, fmin(100, fmax(0.01, foreign))},
         {CLSA_MACHINE_core_handed_share, probe->handed > 0 && m.core_handed > 0 ? probe->handed / m.core_handed : 1},
+        {CLSA_MACHINE_core_slowest_share, probe->slowest > 0 ? probe->slowest / m.core_slowest : 1},
         {CLSA_MACHINE_fork_share, probe->fork_join > 0 && fork > 0 ? probe->fork_join / fork : 1}};
     memcpy(out, shares, sizeof shares);
 }

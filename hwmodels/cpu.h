@@ -5,7 +5,8 @@
  * and memory a rate of its own. Rows at random places are not foreseen by the prefetchers: the first line
  * of a row waits for the level that answers, a limited number at once, and for page walks where the pool
  * is beyond TLB reach; the lines behind it follow at the rate of rows. Arithmetic and memory overlap as
- * far as the implementation says. A call of several parts pays one fork and join. */
+ * far as the implementation says, the better the shorter one of them is. A call of several parts pays one fork and
+ * join, and its last part waits for the slowest thread. */
 #ifndef CLSA_HWMODELS_CPU_H
 #define CLSA_HWMODELS_CPU_H
 
@@ -40,6 +41,7 @@ struct clsa_cpu_call {
     double parts;               /* independent units of work, the last may be a part; at least 1 */
     double share;               /* above 0: threads take several units at a time, at most so many once
                                  * most is done, and half a thread's due of few units */
+    double first;               /* with `share`: part of its due that a thread takes before it shares */
     double vector_flops, matrix_flops;
     double vector_efficiency, matrix_efficiency; /* of the machine's rates; 0: 1 */
     double memory_efficiency;   /* of streaming rates; 0: 1 */
@@ -47,7 +49,8 @@ struct clsa_cpu_call {
     bool demand;                /* rows are not prefetched by the kernel: plain loads */
     double row_cycles;          /* of the loop around a random row */
     double apart;               /* part of the arithmetic that another thread of the core does not slow */
-    double exposed;             /* part of the shorter of memory and arithmetic that does not hide; 1: they take turns */
+    double exposed;             /* of memory a and arithmetic b: (a^p + b^p)^(1/p), p = 1 / exposed; 0: the longer of
+                                 * both, 1: they take turns */
     double cycles;              /* further arithmetic of all threads together, in cycles of one core */
     double fixed_cycles;        /* set-up before the first part */
     double tail_cycles;         /* on one thread after the last part (joining parts) */
@@ -120,6 +123,7 @@ struct clsa_probe {
     double stream[CLSA_PROBE_STREAMS]; /* bytes a second */
     double fork_join;  /* seconds of a parallel region */
     double handed;     /* bytes a second that one thread reads of what the others just wrote */
+    double slowest;    /* of the threads' rates, over their mean */
     double kept;       /* part of 4 MiB a thread that caches still have after CLSA_PROBE_IDLE_US idle */
 };
 
@@ -135,14 +139,14 @@ struct clsa_probe_figure {
     double unit;
     int decimals;
 };
-#define CLSA_PROBE_FIGURES 8
+#define CLSA_PROBE_FIGURES 9
 extern const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES];
 double clsa_probe_get(const struct clsa_probe *probe, int figure); /* in the column's unit */
 void clsa_probe_set(struct clsa_probe *probe, int figure, double value);
 
 /* The parts of a machine's figures that `threads` found: parameters that end in share, and their values. Caches that
  * nobody looked at give as much as the core, or what lies between that and memory; the rest is as measured. */
-#define CLSA_CPU_SHARES 8
+#define CLSA_CPU_SHARES 9
 struct clsa_cpu_share {
     enum clsa_machine_parameter parameter;
     double value;

@@ -65,6 +65,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "lines that plain loads keep outstanding (reorder window); 0: as core.inflight")             \
     X(core_share, "core.share", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                                  \
       "part of its arithmetic that a core has now (others on the same core take the rest)")        \
+    X(core_slowest, "core.slowest", COUNT, CLSA_MAY_CPU, 1, 0.01, 1,                               \
+      "arithmetic rate of the slowest core over the mean of all: guests share cores with others")  \
+    X(core_slowest_share, "core.slowest_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                 \
+      "part of that now")                                                                          \
     X(core_handed, "core.handed", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                           \
       "bytes a second one core reads of what others just wrote; 0: as from memory")                \
     X(core_handed_share, "core.handed_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                   \

@@ -27,6 +27,7 @@
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
  *   mixed       loads, widening and multiply-adds of bfloat16 rows with a vector, from L2  unit "GFLOP/s"
+ *   slowest     the slowest thread's rate in that, over the mean of all            unit "-"
  *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
  *   clock       chain of dependent integer adds on every thread                    unit "GHz"
  *   fork_join   one parallel region that hands over a small input and its results  unit "us"

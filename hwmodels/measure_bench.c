@@ -1,5 +1,6 @@
 #include "hwmodels/measure_bench.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -454,7 +455,7 @@ static float arithmetic(enum clsa_bench_arithmetic_kind kind, const uint16_t *da
 void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_bench_arithmetic_kind kind)
 {
     static const char *const names[] = {"fma_f32", "dot_bf16", "mixed"};
-    struct samples s = samples_begin(b);
+    struct samples s = samples_begin(b), apart = s;
     uint16_t *data = clsa_aligned(64, threads, MIXED_VALUES * sizeof *data);
     bool more = true;
     uint64_t flops = 0;
@@ -464,26 +465,31 @@ void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_ben
     }
     memset(data, 0, threads * MIXED_VALUES * sizeof *data);
     for (uint32_t r = 0; more; r++) {
-        double keep = 0, rate = 0;
+        double keep = 0, rate = 0, slowest = INFINITY;
         flops = 0;
-#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep, rate)
+#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep, rate) reduction(min : slowest)
         {
             uint64_t mine;
             const double start = thread_ns();
             keep += arithmetic(kind, data + (size_t)thread_id() * MIXED_VALUES, &mine);
-            rate += (double)mine / (thread_ns() - start);
+            slowest = (double)mine / (thread_ns() - start);
+            rate += slowest;
             flops += mine;
         }
         if (flops == 0)
             break;
-        if (r)
+        if (r) {
             more = samples_add(b, &s, (double)flops / rate);
+            samples_add(b, &apart, rate / threads / slowest);
+        }
         clsa_bench_sink += (uint64_t)keep;
     }
     free(data);
     if (flops)
         note(b, (struct clsa_measured){names[kind], threads, 0, 0, 0, 0, 0, 0, "GFLOP/s"}, &s,
              (double)flops, true);
+    if (kind == CLSA_BENCH_MIXED && threads > 1)
+        note(b, (struct clsa_measured){"slowest", threads, 0, 0, 0, 0, 0, 0, "-"}, &apart, 1, true);
 }
 
 void clsa_bench_clock(struct clsa_bench *b, uint32_t threads)

@@ -457,6 +457,8 @@ static int write_machine(FILE *out, const char *name, const struct clsa_measurem
         put_measured(&w, "vector.mixed", need(&w, "mixed", threads, 0, 0, 0), 1, "GFLOP/s");
         put_measured(&w, "vector.mixed_one", need(&w, "mixed", 1, 0, 0, 0), 1, "GFLOP/s");
     }
+    if (clsa_measured_find(set, "slowest", threads, 0, 0, 0))
+        put_measured(&w, "core.slowest", clsa_measured_find(set, "slowest", threads, 0, 0, 0), 1, "-");
     if (bf16)
         put_measured(&w, "matrix.bf16", bf16, 1, "GFLOP/s");
     put_measured(&w, "fork_join", need(&w, "fork_join", threads, 0, 0, 0), 1, "us");

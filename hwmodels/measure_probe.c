@@ -61,13 +61,13 @@ int clsa_prober_look(struct clsa_prober *prober, struct clsa_err *err)
     return b->status;
 }
 
-/* Of a figure: the median of the faster half of all looks, or of all, since how much others do is what idle data is
- * asked for. */
+/* Of a figure: the median of the faster half of all looks, or of all where what others do is asked for: what of idle
+ * data is left, and how even threads are. */
 static double found(const struct clsa_prober *p, const char *what, uint64_t footprint_bytes, uint64_t row_bytes)
 {
     const struct clsa_measurement_set *set = &p->set;
     double *values = clsa_malloc(set->n_rows, sizeof *values), figure = 0;
-    bool rate = false;
+    bool rate = false, ratio = false;
     size_t n = 0;
     for (size_t i = 0; values && i < set->n_rows; i++) {
         const struct clsa_measured *row = &set->rows[i];
@@ -75,10 +75,11 @@ static double found(const struct clsa_prober *p, const char *what, uint64_t foot
             (footprint_bytes && row->footprint_bytes != footprint_bytes))
             continue;
         rate = strchr(row->unit, '/') != NULL;
-        values[n++] = rate ? -row->value : row->value;
+        ratio = strcmp(row->unit, "-") == 0;
+        values[n++] = rate ? -row->value : ratio ? row->usual : row->value;
     }
     if (n)
-        figure = clsa_bench_median(values, n, row_bytes ? n : (n + 1) / 2);
+        figure = clsa_bench_median(values, n, row_bytes || ratio ? n : (n + 1) / 2);
     free(values);
     return rate ? -figure : figure;
 }
@@ -88,6 +89,7 @@ void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out)
     const double near = found(prober, "again", 0, 0), idle = found(prober, "again", 0, CLSA_PROBE_IDLE_US);
     *out = (struct clsa_probe){.flops = found(prober, "mixed", 0, 0) * 1e9,
                                .fork_join = found(prober, "fork_join", 0, 0) * 1e-6,
+                               .slowest = found(prober, "slowest", 0, 0),
                                .handed = found(prober, "handed", 0, 0) * 1e9};
     const int far = CLSA_PROBE_STREAMS - 1;
     for (int i = 0; i < far; i++)

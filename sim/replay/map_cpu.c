@@ -22,6 +22,9 @@ enum {
     DIRECT_GROUP = 12  /* and a K/V head has at most so many query heads */
 };
 
+/* Of its due a thread takes this part of a product at once. */
+#define FIRST_TAKEN 0.75
+
 /* Top-k samples first from this many scores on, if few of them are wanted (kernels/x86/topk.c). */
 #define TOPK_SAMPLES_FROM 16384.0
 #define TOPK_BUFFER 4096.0
@@ -147,8 +150,10 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         return;
     const double passes = fmax(1, clsa_impl_get(impl, op, CLSA_IMPL_PASSES));
     out->parts = fmax(1, parts_of(step, op));
-    if (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS)
+    if (op->kind == CLSA_OP_GEMM && op->m <= FEW_ROWS) {
+        out->first = FIRST_TAKEN;
         out->share = fmax(1, floor(STREAM_BYTES / (2.0 * fmax(1, (double)op->k)) / STREAM_COLUMNS));
+    }
     if (clsa_impl_get(impl, op, CLSA_IMPL_METHOD) == CLSA_METHOD_BF16 && machine->matrix_bf16 > 0 &&
         op->weight_dtype == CLSA_BF16)
         out->matrix_flops = (double)op->flops;

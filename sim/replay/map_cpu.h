@@ -18,7 +18,9 @@
  *                      value of a row, beside its flops
  *   memory_efficiency  part of streaming rates
  *   inflight           bytes of random rows that a core keeps outstanding; 0: what the core can
- *   overlap            part of the shorter of memory and arithmetic that hides
+ *   overlap            how memory and arithmetic go on beside each other: 0 one after the other, 1 the shorter hides;
+ *                      between, (a^p + b^p)^(1/p) with p = 1 / (1 - overlap): the shorter hides the better the
+ *                      shorter it is
  *   sibling            part of the arithmetic that takes turns with another thread of the core: units that many
  *                      instructions want at once; chains of dependent ones hardly do
  *   passes             times over the data (top-k)

@@ -109,8 +109,12 @@ START_TEST(arithmetic_parts_and_forks)
     NEAR(seconds(&m, &call, 2), 3.0 / 5 * 1e6 / 10e9 + 0.5e-6); /* half way in the logarithm to four */
     call.parts = 4.5; /* the half goes to another core than the one with two */
     NEAR(seconds(&m, &call, 2), 2.5 / 4.5 * 1e6 / 10e9 + 0.5e-6);
-    call.share = 2; /* units taken two at a time end within a share of each other */
-    NEAR(seconds(&m, &call, 2), (1 + 0.5 / (4.5 / 2)) / 2 * 1e6 / 10e9 + 0.5e-6);
+    call.share = 2; /* units taken two at a time, but half a thread's due of few */
+    NEAR(seconds(&m, &call, 2), 2.5 / 4.5 * 1e6 / 10e9 + 0.5e-6);
+    call.parts = 64; /* half a share between who takes what others left */
+    NEAR(seconds(&m, &call, 2), (1 + 0.5 / 32 * (1 - 2. / 32)) / 2 * 1e6 / 10e9 + 0.5e-6);
+    call.parts = 4; /* one share each: nothing is left */
+    NEAR(seconds(&m, &call, 4), 1e6 / 40e9 + 1e-6);
     call.share = 0;
     call.parts = 5;
     m.fork_join_one = 2e-7;
@@ -128,8 +132,38 @@ START_TEST(arithmetic_parts_and_forks)
     call.parts = 1;
     call.vector_flops = 0.5e6; /* 50 us beside 100 us */
     NEAR(seconds(&m, &call, 1), 100e-6);
-    call.exposed = 0.6;
-    NEAR(seconds(&m, &call, 1), 100e-6 + 0.6 * 50e-6);
+    call.exposed = 0.5;
+    NEAR(seconds(&m, &call, 1), 100e-6 * sqrt(1 + 0.25));
+    call.exposed = 1;
+    NEAR(seconds(&m, &call, 1), 150e-6);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+/* One thread of the asked ones is slower than the others: who is fast takes more parts, but nobody takes over one that
+ * was begun. */
+START_TEST(parts_wait_for_the_slow_thread)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    struct clsa_cpu_call call = {.parts = 2, .vector_flops = 2e6};
+    m.core_slowest = 0.8;
+    m.core_slowest_share = 0.5;      /* 0.4 and 1.6 of the mean */
+    const double part = 1e6 / 10e9;
+    NEAR(seconds(&m, &call, 1), 2 * part);
+    NEAR(seconds(&m, &call, 2), part / 0.4 + 0.5e-6);
+    call = (struct clsa_cpu_call){.parts = 5, .vector_flops = 5e6}; /* four of five by the fast one */
+    NEAR(seconds(&m, &call, 2), 4 * part / 1.6 + 0.5e-6);
+    call = (struct clsa_cpu_call){.parts = 5.5, .vector_flops = 5.5e6}; /* the half after its four */
+    NEAR(seconds(&m, &call, 2), 4.5 * part / 1.6 + 0.5e-6);
+    call.parts = 1e6; /* evens out */
+    ck_assert_double_eq_tol(seconds(&m, &call, 2), 5.5 * part / 2 + 0.5e-6, 1e-9);
+    call = (struct clsa_cpu_call){.parts = 2, .vector_flops = 2e6}; /* of two out of four by chance one of 0.4 */
+    NEAR(seconds(&m, &call, 4), part / 0.7 + 1e-6);
+    call = (struct clsa_cpu_call){.parts = 1e6, .share = 1, .first = 0.75, .vector_flops = 2e6}; /* still at its first */
+    NEAR(seconds(&m, &call, 2), 0.75 * part / 0.4 + 0.5e-6);
+    m.core_slowest_share = 10; /* never faster than the mean */
+    call = (struct clsa_cpu_call){.parts = 2, .vector_flops = 2e6};
+    NEAR(seconds(&m, &call, 2), part + 0.5e-6);
     clsa_machine_destroy(&m);
 }
 END_TEST
@@ -414,6 +448,7 @@ static Suite *suite(void)
     tcase_add_test(c, rows_wait_for_their_first_line_and_for_walks);
     tcase_add_test(c, walks_cost_where_their_tables_lie);
     tcase_add_test(c, arithmetic_parts_and_forks);
+    tcase_add_test(c, parts_wait_for_the_slow_thread);
     tcase_add_test(c, arithmetic_takes_turns_with_a_sibling);
     tcase_add_test(c, what_other_cores_have_comes_over);
     tcase_add_loop_test(c, more_work_never_takes_less, 0, 4);

@@ -332,6 +332,7 @@ START_TEST(a_host_is_as_found)
     ck_assert_msg(read_text(curves, NULL, 0, &m) == 0, "%s", err.text);
     m.vector_mixed = 30e9;
     m.core_handed = 5e9;
+    m.core_slowest = 0.9;
     for (int part = 1; part <= 2; part++)
         for (unsigned threads = 1; threads <= 4; threads += 3) {
             const struct clsa_curve *curve = threads > 1 ? &m.curve_stream_all : &m.curve_stream;
@@ -342,7 +343,8 @@ START_TEST(a_host_is_as_found)
                            clsa_curve_at(curve, 32 << 20, 0, 0) * threads * part,
                            clsa_curve_at(curve, 128 << 20, 0, 0) * each},
                 .fork_join = part * (threads > 1 ? m.fork_join : m.fork_join_one),
-                .handed = 5e9 / part};
+                .handed = 5e9 / part,
+                .slowest = 0.9 / part};
             ck_assert_int_eq(clsa_cpu_as_found(&m, threads, &found), 0);
             NEAR(m.core_share, 1.0 / part);
             NEAR(m.stream_share_8m, 1.0 / part);
@@ -350,6 +352,7 @@ START_TEST(a_host_is_as_found)
             NEAR(m.stream_share_32m, part);
             NEAR(m.dram_share, 1.0 / part);
             NEAR(m.core_handed_share, 1.0 / part);
+            NEAR(m.core_slowest_share, 1.0 / part);
             NEAR(m.fork_share, threads > 1 ? part : 1); /* of one thread: nothing */
         }
     /* Caches that nobody looked at give as much as the core, and toward memory what lies between. */
