@@ -90,8 +90,8 @@ int clsa_measurement_read(const char *path, struct clsa_measurement_set *set, st
 
 /* Makes one row of all that speak of the same figure: of one core's own (up to CLSA_MEASURED_OWN bytes, or without a
  * footprint) the best, of all cores too where it is "mixed" (what others take of it is for probes to find); of what is
- * shared, or what threads do together, the mean (of logarithms) of the middle half: what takes turns between two states
- * has a middle that is one of them by chance. */
+ * shared, or what threads do together, the mean (of logarithms) of the faster half, since others only slow; of "again"
+ * and "slowest", which ask for what others do, that of the middle half. */
 #define CLSA_MEASURED_OWN (UINT64_C(512) << 10)
 void clsa_measurement_settle(struct clsa_measurement_set *set);
 

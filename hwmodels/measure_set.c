@@ -118,17 +118,23 @@ static int by_speed(const void *a, const void *b)
     return is_rate(x) ? order : -order;
 }
 
-/* The mean (of logarithms) of the middle half of n > 0 sorted rounds: where a figure has two states that take turns,
- * the middle round alone is one of them by chance. */
-static double middle_half(const struct clsa_measured *rows, size_t n)
+/* The mean (of logarithms) of n > 0 rounds: where a figure has two states that take turns, one round alone is one of
+ * them by chance. */
+static double mean(const struct clsa_measured *rows, size_t n)
 {
     double sum = 0;
-    for (size_t i = n / 4; i < n - n / 4; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (rows[i].value <= 0)
             return rows[n / 2].value;
         sum += log(rows[i].value);
     }
-    return exp(sum / (double)(n - n / 4 - n / 4));
+    return exp(sum / (double)n);
+}
+
+/* Figures that ask for what others do. */
+static bool of_others(const struct clsa_measured *m)
+{
+    return strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0;
 }
 
 void clsa_measurement_settle(struct clsa_measurement_set *set)
@@ -147,9 +153,10 @@ void clsa_measurement_settle(struct clsa_measurement_set *set)
         qsort(rows + from, n, sizeof *rows, by_speed);
         const bool own = rows[from].footprint_bytes <= CLSA_MEASURED_OWN &&
                          (rows[from].threads <= 1 || strcmp(rows[from].what, "mixed") == 0);
+        const size_t begin = of_others(&rows[from]) ? n / 4 : n / 2, end = of_others(&rows[from]) ? n - n / 4 : n;
         struct clsa_measured one = rows[from + (own ? n - 1 : n / 2)];
         if (!own)
-            one.value = middle_half(rows + from, n);
+            one.value = mean(rows + from + begin, end - begin);
         for (size_t i = from; i < from + n; i++)
             if (is_rate(&one) ? rows[i].fastest > one.fastest : rows[i].fastest < one.fastest)
                 one.fastest = rows[i].fastest;
