@@ -324,13 +324,17 @@ static double beside(double a, double b, double exposed)
     return most > 0 && exposed > 0 ? most * pow(1 + pow(least / most, 1 / exposed), exposed) : most;
 }
 
-/* What a thread of `threads` has of the arithmetic of one that is alone on its core. */
-static double company(const struct clsa_machine *m, double threads)
+/* What a thread of `threads` has of the arithmetic of one that is alone on its core: less by the clock, and by what other
+ * threads of the core take of units, but for the part of it that does not take turns. */
+static double pace_of(const struct clsa_machine *m, double threads, double apart)
 {
     const double all = m->vector_mixed_one > 0 ? m->vector_mixed / m->core_count / m->vector_mixed_one
                        : m->vector_one > 0     ? m->vector_fp32 / m->core_count / m->vector_one
                                                : m->core_clock / m->core_clock_one;
-    return m->core_count > 1 ? 1 + (all - 1) * (threads - 1) / (m->core_count - 1) : 1;
+    const double part = m->core_count > 1 ? (threads - 1) / (m->core_count - 1) : 0;
+    const double clock = 1 + (m->core_clock / m->core_clock_one - 1) * part;
+    const double units = (1 + (all - 1) * part) * m->core_share / clock;
+    return clock / (1 + (1 - apart) * (1 / units - 1));
 }
 
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
@@ -342,9 +346,10 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     const double parts = call->parts / unit, used = fmax(1, fmin(asked, ceil(parts)));
     const double even = uneven(call, parts, used, 1);
     const double clock = used > 1 ? m->core_clock : m->core_clock_one;
-    /* Threads with nothing to do wait awake, so who works has no more of a core than when all do. Of fewer than were
-     * asked the slow one may be none. */
-    const double pace = company(m, asked) / (1 + (1 - call->apart) * (1 / m->core_share - 1));
+    /* Threads with nothing to do wait awake, so who works has no more of a core than when all do; who works alone is
+     * the first of them. Of fewer than were asked the slow one may be none. */
+    const double pace = pace_of(m, asked, call->apart) *
+                        (used > 1 || asked <= 1 ? 1 : 1 + (1 - call->apart) * (m->core_first_share - 1));
     const double slow = 1 - fmax(0, 1 - m->core_slowest * m->core_slowest_share) * (used > 1 ? used / asked : 0);
     const double alone = m->vector_one > 0 ? m->vector_one
                                            : m->vector_fp32 / m->core_count * m->core_clock_one / m->core_clock;
@@ -427,7 +432,8 @@ const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES] = {
     {"stream_32m_gbps", offsetof(struct clsa_probe, stream[2]), 1e9, 2},
     {"handed_gbps", offsetof(struct clsa_probe, handed), 1e9, 3},
     {"kept", offsetof(struct clsa_probe, kept), 1, 4},
-    {"slowest", offsetof(struct clsa_probe, slowest), 1, 3}};
+    {"slowest", offsetof(struct clsa_probe, slowest), 1, 3},
+    {"first", offsetof(struct clsa_probe, first), 1, 3}};
 
 double clsa_probe_get(const struct clsa_probe *probe, int figure)
 {
@@ -479,6 +485,7 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
         {CLSA_MACHINE_dram_share, far},
         {CLSA_MACHINE_l3_foreign_share, fmin(100, fmax(0.01, foreign))},
         {CLSA_MACHINE_core_handed_share, probe->handed > 0 && m.core_handed > 0 ? probe->handed / m.core_handed : 1},
+        {CLSA_MACHINE_core_first_share, probe->first > 0 ? probe->first : 1},
         {CLSA_MACHINE_core_slowest_share, probe->slowest > 0 ? probe->slowest / m.core_slowest : 1},
         {CLSA_MACHINE_fork_share, probe->fork_join > 0 && fork > 0 ? probe->fork_join / fork : 1}};
     memcpy(out, shares, sizeof shares);

@@ -124,6 +124,7 @@ struct clsa_probe {
     double fork_join;  /* seconds of a parallel region */
     double handed;     /* bytes a second that one thread reads of what the others just wrote */
     double slowest;    /* of the threads' rates, over their mean */
+    double first;      /* of the thread that works where one does, over the mean */
     double kept;       /* part of 4 MiB a thread that caches still have after CLSA_PROBE_IDLE_US idle */
 };
 
@@ -139,14 +140,14 @@ struct clsa_probe_figure {
     double unit;
     int decimals;
 };
-#define CLSA_PROBE_FIGURES 9
+#define CLSA_PROBE_FIGURES 10
 extern const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES];
 double clsa_probe_get(const struct clsa_probe *probe, int figure); /* in the column's unit */
 void clsa_probe_set(struct clsa_probe *probe, int figure, double value);
 
 /* The parts of a machine's figures that `threads` found: parameters that end in share, and their values. Caches that
  * nobody looked at give as much as the core, or what lies between that and memory; the rest is as measured. */
-#define CLSA_CPU_SHARES 9
+#define CLSA_CPU_SHARES 10
 struct clsa_cpu_share {
     enum clsa_machine_parameter parameter;
     double value;

@@ -69,6 +69,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "arithmetic rate of the slowest core over the mean of all: guests share cores with others")  \
     X(core_slowest_share, "core.slowest_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                 \
       "part of that now")                                                                          \
+    X(core_first_share, "core.first_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                     \
+      "rate of the core whose thread works where only one does, over the mean of all, now")        \
     X(core_handed, "core.handed", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                           \
       "bytes a second one core reads of what others just wrote; 0: as from memory")                \
     X(core_handed_share, "core.handed_share", COUNT, CLSA_MAY_CPU, 1, 0.01, 100,                   \

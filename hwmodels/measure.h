@@ -26,8 +26,10 @@
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
  *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
- *   mixed       loads, widening and multiply-adds of bfloat16 rows with a vector, from L2  unit "GFLOP/s"
+ *   mixed       loads, widening and multiply-adds of bfloat16 rows with a vector, from L2; of one
+ *               thread alone, and of the fastest of all                            unit "GFLOP/s"
  *   slowest     the slowest thread's rate in that, over the mean of all            unit "-"
+ *   first       the rate of the thread that forks, over the mean of all            unit "-"
  *   dot_bf16    bf16 dot products in registers                                     unit "GFLOP/s"
  *   clock       chain of dependent integer adds on every thread                    unit "GHz"
  *   fork_join   one parallel region that hands over a small input and its results  unit "us"
@@ -90,8 +92,8 @@ int clsa_measurement_read(const char *path, struct clsa_measurement_set *set, st
 
 /* Makes one row of all that speak of the same figure: of one core's own (up to CLSA_MEASURED_OWN bytes, or without a
  * footprint) the best, of all cores too where it is "mixed" (what others take of it is for probes to find); of what is
- * shared, or what threads do together, the mean (of logarithms) of the faster half, since others only slow; of "again"
- * and "slowest", which ask for what others do, that of the middle half. */
+ * shared, or what threads do together, the mean (of logarithms) of the faster half, since others only slow; of "again",
+ * "slowest" and "first", which ask for what others do, that of the middle half. */
 #define CLSA_MEASURED_OWN (UINT64_C(512) << 10)
 void clsa_measurement_settle(struct clsa_measurement_set *set);
 

@@ -455,7 +455,7 @@ static float arithmetic(enum clsa_bench_arithmetic_kind kind, const uint16_t *da
 void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_bench_arithmetic_kind kind)
 {
     static const char *const names[] = {"fma_f32", "dot_bf16", "mixed"};
-    struct samples s = samples_begin(b), apart = s;
+    struct samples s = samples_begin(b), apart = s, best = s, master = s;
     uint16_t *data = clsa_aligned(64, threads, MIXED_VALUES * sizeof *data);
     bool more = true;
     uint64_t flops = 0;
@@ -465,15 +465,18 @@ void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_ben
     }
     memset(data, 0, threads * MIXED_VALUES * sizeof *data);
     for (uint32_t r = 0; more; r++) {
-        double keep = 0, rate = 0, slowest = INFINITY;
+        double keep = 0, rate = 0, slowest = INFINITY, fastest = 0, first = 0;
         flops = 0;
-#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep, rate) reduction(min : slowest)
+#pragma omp parallel num_threads((int)threads) reduction(+ : flops, keep, rate) reduction(min : slowest)                \
+    reduction(max : fastest)
         {
             uint64_t mine;
             const double start = thread_ns();
             keep += arithmetic(kind, data + (size_t)thread_id() * MIXED_VALUES, &mine);
-            slowest = (double)mine / (thread_ns() - start);
+            slowest = fastest = (double)mine / (thread_ns() - start);
             rate += slowest;
+            if (thread_id() == 0)
+                first = slowest;
             flops += mine;
         }
         if (flops == 0)
@@ -481,6 +484,8 @@ void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_ben
         if (r) {
             more = samples_add(b, &s, (double)flops / rate);
             samples_add(b, &apart, rate / threads / slowest);
+            samples_add(b, &best, 1 / fastest);
+            samples_add(b, &master, rate / threads / first);
         }
         clsa_bench_sink += (uint64_t)keep;
     }
@@ -488,8 +493,12 @@ void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_ben
     if (flops)
         note(b, (struct clsa_measured){names[kind], threads, 0, 0, 0, 0, 0, 0, "GFLOP/s"}, &s,
              (double)flops, true);
-    if (kind == CLSA_BENCH_MIXED && threads > 1)
+    if (kind == CLSA_BENCH_MIXED && threads > 1) {
         note(b, (struct clsa_measured){"slowest", threads, 0, 0, 0, 0, 0, 0, "-"}, &apart, 1, true);
+        note(b, (struct clsa_measured){"first", threads, 0, 0, 0, 0, 0, 0, "-"}, &master, 1, true);
+        /* One of all may have its core to itself while the one that is timed alone does not. */
+        note(b, (struct clsa_measured){"mixed", 1, 0, 0, 0, 0, 0, 0, "GFLOP/s"}, &best, 1, true);
+    }
 }
 
 void clsa_bench_clock(struct clsa_bench *b, uint32_t threads)

@@ -71,7 +71,7 @@ static double found(const struct clsa_prober *p, const char *what, uint64_t foot
     size_t n = 0;
     for (size_t i = 0; values && i < set->n_rows; i++) {
         const struct clsa_measured *row = &set->rows[i];
-        if (strcmp(row->what, what) || row->row_bytes != row_bytes ||
+        if (strcmp(row->what, what) || row->threads != p->bench.threads || row->row_bytes != row_bytes ||
             (footprint_bytes && row->footprint_bytes != footprint_bytes))
             continue;
         rate = strchr(row->unit, '/') != NULL;
@@ -90,6 +90,7 @@ void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out)
     *out = (struct clsa_probe){.flops = found(prober, "mixed", 0, 0) * 1e9,
                                .fork_join = found(prober, "fork_join", 0, 0) * 1e-6,
                                .slowest = found(prober, "slowest", 0, 0),
+                               .first = found(prober, "first", 0, 0),
                                .handed = found(prober, "handed", 0, 0) * 1e9};
     const int far = CLSA_PROBE_STREAMS - 1;
     for (int i = 0; i < far; i++)

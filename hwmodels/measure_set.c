@@ -134,7 +134,7 @@ static double mean(const struct clsa_measured *rows, size_t n)
 /* Figures that ask for what others do. */
 static bool of_others(const struct clsa_measured *m)
 {
-    return strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0;
+    return strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0 || strcmp(m->what, "first") == 0;
 }
 
 void clsa_measurement_settle(struct clsa_measurement_set *set)

@@ -180,6 +180,12 @@ START_TEST(arithmetic_takes_turns_with_a_sibling)
     NEAR(seconds(&m, &call, 1), alone);
     call.apart = 0.75;
     NEAR(seconds(&m, &call, 1), 1.25 * alone);
+    /* One part is the forking thread's: where its core is free, so is the part. */
+    m.core_first_share = 2;
+    NEAR(seconds(&m, &call, 1), 1.25 * alone); /* the mean of one */
+    NEAR(seconds(&m, &call, 4), 1.25 * alone / 1.25);
+    call.apart = 0;
+    NEAR(seconds(&m, &call, 4), alone);
     clsa_machine_destroy(&m);
 }
 END_TEST

@@ -340,7 +340,8 @@ START_TEST(a_host_is_as_found)
                            clsa_curve_at(curve, 128 << 20, 0, 0) * each},
                 .fork_join = part * (threads > 1 ? m.fork_join : m.fork_join_one),
                 .handed = 5e9 / part,
-                .slowest = 0.9 / part};
+                .slowest = 0.9 / part,
+                .first = 0.5 * part};
             ck_assert_int_eq(clsa_cpu_as_found(&m, threads, &found), 0);
             NEAR(m.core_share, 1.0 / part);
             NEAR(m.stream_share_8m, 1.0 / part);
@@ -349,6 +350,7 @@ START_TEST(a_host_is_as_found)
             NEAR(m.dram_share, 1.0 / part);
             NEAR(m.core_handed_share, 1.0 / part);
             NEAR(m.core_slowest_share, 1.0 / part);
+            NEAR(m.core_first_share, 0.5 * part);
             NEAR(m.fork_share, threads > 1 ? part : 1); /* of one thread: nothing */
         }
     /* Caches that nobody looked at give as much as the core, and toward memory what lies between. */
