@@ -287,13 +287,19 @@ static double handed_over(const struct clsa_machine *m, const struct clsa_cpu_ca
     return over * clsa_cpu_row(m, cold, bytes, INFINITY, &far, 0, 0);
 }
 
-/* When `used` threads that take one of `whole` parts after another are through, in times that a part takes a thread of
- * their mean rate; one of them has `slow` of it, and the others are alike. */
+/* Of `used` threads one has `slow` of their mean rate, and the others are alike: what each of those has. */
+static double others_rate(double used, double slow)
+{
+    return used > 1 ? (used - slow) / (used - 1) : 1;
+}
+
+/* When they are through that take one of `whole` parts after another, in times that a part takes a thread of their mean
+ * rate. */
 static double through(double whole, double used, double slow)
 {
     if (used <= 1)
         return whole;
-    const double fast = (used - slow) / (used - 1), sure = fmax(0, whole / used - 2);
+    const double fast = others_rate(used, slow), sure = fmax(0, whole / used - 2);
     /* Parts that the slow thread, and that each other, has begun. */
     double late = floor(sure * slow), early = floor(sure * fast);
     while (early * (used - 1) + late < whole)
@@ -308,8 +314,8 @@ static double through(double whole, double used, double slow)
  * others' shares they end half a part from each other on average, unless the slow one is still at its first. */
 static double uneven(const struct clsa_cpu_call *call, double parts, double used, double slow)
 {
-    const double whole = floor(parts), fast = used > 1 ? (used - slow) / (used - 1) : 1;
-    const double last = parts > whole ? through(whole + 1, used, slow) - (1 - parts + whole) / fast : 0;
+    const double whole = floor(parts), missing = (whole + 1 - parts) / others_rate(used, slow);
+    const double last = parts > whole ? through(whole + 1, used, slow) - missing : 0;
     const double worst = fmax(through(whole, used, slow), last) * used / parts;
     if (call->share <= 0 || used <= 1)
         return worst;

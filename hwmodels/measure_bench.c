@@ -473,10 +473,11 @@ void clsa_bench_arithmetic(struct clsa_bench *b, uint32_t threads, enum clsa_ben
             uint64_t mine;
             const double start = thread_ns();
             keep += arithmetic(kind, data + (size_t)thread_id() * MIXED_VALUES, &mine);
-            slowest = fastest = (double)mine / (thread_ns() - start);
-            rate += slowest;
+            const double own = (double)mine / (thread_ns() - start);
+            rate += own;
+            slowest = fastest = own;
             if (thread_id() == 0)
-                first = slowest;
+                first = own;
             flops += mine;
         }
         if (flops == 0)

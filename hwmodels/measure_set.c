@@ -153,10 +153,10 @@ void clsa_measurement_settle(struct clsa_measurement_set *set)
         qsort(rows + from, n, sizeof *rows, by_speed);
         const bool own = rows[from].footprint_bytes <= CLSA_MEASURED_OWN &&
                          (rows[from].threads <= 1 || strcmp(rows[from].what, "mixed") == 0);
-        const size_t begin = of_others(&rows[from]) ? n / 4 : n / 2, end = of_others(&rows[from]) ? n - n / 4 : n;
+        const bool others = of_others(&rows[from]);
         struct clsa_measured one = rows[from + (own ? n - 1 : n / 2)];
         if (!own)
-            one.value = mean(rows + from + begin, end - begin);
+            one.value = others ? mean(rows + from + n / 4, n - 2 * (n / 4)) : mean(rows + from + n / 2, n - n / 2);
         for (size_t i = from; i < from + n; i++)
             if (is_rate(&one) ? rows[i].fastest > one.fastest : rows[i].fastest < one.fastest)
                 one.fastest = rows[i].fastest;

@@ -147,7 +147,7 @@ START_TEST(parts_wait_for_the_slow_thread)
     struct clsa_machine m = machine_named("toy-cpu");
     struct clsa_cpu_call call = {.parts = 2, .vector_flops = 2e6};
     m.core_slowest = 0.8;
-    m.core_slowest_share = 0.5;      /* 0.4 and 1.6 of the mean */
+    m.core_slowest_share = 0.5; /* 0.4 and 1.6 of the mean */
     const double part = 1e6 / 10e9;
     NEAR(seconds(&m, &call, 1), 2 * part);
     NEAR(seconds(&m, &call, 2), part / 0.4 + 0.5e-6);
