@@ -112,6 +112,8 @@ const struct clsa_command clsa_command_machine_probe = {
                "machine file: which parts of what the file says these are, and exit 1 when the host computes slower by\n"
                "more than 15 %, or streams more than 15 % differently: then other programs or guests share its cores or\n"
                "its memory to another extent than when it was measured. clsa run --predict allows for that.\n\n"
+               "Of several threads, slowest and first are the arithmetic of the slowest and of the one that works\n"
+               "where only one does, over the mean of all: below 1 something else runs on its core.\n\n"
                "clsa machine probe host.csv --wait 60 && clsa run --predict host.csv",
     .options = options,
     .words_max = 1,
