@@ -114,7 +114,8 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
                     double walk_seconds);
 
 /* What short looks at the host found, of all threads that looked together. 0: not looked at. Each streams over so many
- * bytes: three footprints in and around last caches, and one beyond its share of most. */
+ * bytes: three footprints in and around last caches, and at least the fourth beyond them: all threads together over at
+ * least four last caches. */
 #define CLSA_PROBE_STREAMS 4
 extern const double clsa_probe_stream_bytes[CLSA_PROBE_STREAMS];
 #define CLSA_PROBE_IDLE_US 2000

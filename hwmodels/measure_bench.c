@@ -262,8 +262,9 @@ void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole)
 
 /* One sample of threads that read parts of the area of their own: nanoseconds from the first's start to the last's end.
  * Who is fast reads more, as in kernels that share their work in small pieces: each takes `passes` over `once` bytes at
- * a time until all together took `pieces` a thread. */
-static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t threads, uint64_t from,
+ * a time until all together took `pieces` a thread. Each goes on in the next sample where it stopped, places[thread]: who
+ * began where the slow ones are would find what it has just read. */
+static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t threads, uint64_t *places,
                         uint64_t once, uint64_t passes, uint64_t pieces, bool ahead)
 {
     uint64_t total = 0, begin = UINT64_MAX, end = 0;
@@ -271,7 +272,7 @@ static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t thre
 #pragma omp parallel num_threads((int)threads) reduction(+ : total)
     {
         const unsigned char *mine = a->base + bytes * (uint64_t)thread_id();
-        uint64_t at = from;
+        uint64_t at = places[thread_id()];
 #pragma omp barrier
         const uint64_t start = clsa_now_ns();
         while (atomic_fetch_add_explicit(&taken, 1, memory_order_relaxed) < pieces * threads) {
@@ -282,6 +283,7 @@ static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t thre
             at += once;
         }
         const uint64_t stop = clsa_now_ns();
+        places[thread_id()] = at;
 #pragma omp critical
         {
             begin = start < begin ? start : begin;
@@ -292,8 +294,7 @@ static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t thre
     return (double)(end - begin);
 }
 
-/* Plain loads and lines asked for ahead take turns; the faster way counts. Parts beyond the caches continue where the
- * samples before ended, so that each stays short. */
+/* Plain loads and lines asked for ahead take turns; the faster way counts. */
 void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads)
 {
     struct samples ways[2] = {samples_begin(b), samples_begin(b)};
@@ -301,13 +302,18 @@ void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t b
     const uint64_t once = bytes < READ_PIECE ? bytes : READ_PIECE;
     const uint64_t passes = READ_PIECE / once; /* more than one over what is smaller than a piece */
     const uint64_t pieces = (uint64_t)(SAMPLE_NS * 40 / READ_PIECE) + 1; /* some 40 GB/s */
+    uint64_t *places = clsa_calloc(threads, sizeof *places);
+    if (!places) {
+        clsa_bench_out_of_memory(b);
+        return;
+    }
     for (uint64_t r = 0; more; r++)
         for (int ahead = 0; ahead < 2; ahead++) {
-            const double ns = read_once(a, bytes, threads, (2 * r + (uint64_t)ahead) * pieces * once % bytes,
-                                        once, passes, pieces, ahead);
+            const double ns = read_once(a, bytes, threads, places, once, passes, pieces, ahead);
             if (r) /* the first round warms caches and clocks */
                 more = samples_add(b, &ways[ahead], ns);
         }
+    free(places);
     note(b, (struct clsa_measured){"read", threads, bytes, 0, a->page, 0, 0, 0, "GB/s"},
          faster(&ways[0], &ways[1]), (double)(once * passes * pieces * threads), true);
 }

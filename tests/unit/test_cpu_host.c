@@ -337,7 +337,7 @@ START_TEST(a_host_is_as_found)
                 .flops = m.vector_mixed / 4 * each,
                 .stream = {clsa_curve_at(curve, 8 << 20, 0, 0) * each, clsa_curve_at(curve, 16 << 20, 0, 0) * threads,
                            clsa_curve_at(curve, 32 << 20, 0, 0) * threads * part,
-                           clsa_curve_at(curve, 128 << 20, 0, 0) * each},
+                           clsa_curve_at(curve, INFINITY, 0, 0) * each},
                 .fork_join = part * (threads > 1 ? m.fork_join : m.fork_join_one),
                 .handed = 5e9 / part,
                 .slowest = 0.9 / part,
@@ -355,7 +355,7 @@ START_TEST(a_host_is_as_found)
         }
     /* Caches that nobody looked at give as much as the core, and toward memory what lies between. */
     const struct clsa_probe little = {.flops = m.vector_mixed / 8,
-                                      .stream = {[3] = clsa_curve_at(&m.curve_stream, 128 << 20, 0, 0) / 8}};
+                                      .stream = {[3] = clsa_curve_at(&m.curve_stream, INFINITY, 0, 0) / 8}};
     ck_assert_int_eq(clsa_cpu_as_found(&m, 1, &little), 0);
     NEAR(m.stream_share_8m, 0.5);
     NEAR(m.stream_share_16m, 0.5 / sqrt(2));
