@@ -21,6 +21,10 @@
  * itself. Measured on two Zen 5 cores (0.7 of 3.5 us with libgomp). */
 #define AHEAD 0.2
 
+/* What a thread has of a core whose other thread is as busy: measured on Zen 4 and Zen 5 (0.6 to 0.65 of multiply-adds
+ * with loads). */
+#define BESIDE_ANOTHER 0.6
+
 /* Times closer than this are the same. */
 #define ROUND 1e-9
 
@@ -109,10 +113,30 @@ static double stream_share(const struct clsa_machine *m, double bytes)
     return shares[i] * pow(shares[i + 1] / shares[i], part);
 }
 
+/* What a thread of `threads` has of the arithmetic of one that is alone on its core: less by the clock, and by what other
+ * threads of the core take of units, but for the part of it that does not take turns. */
+static double pace_of(const struct clsa_machine *m, double threads, double apart)
+{
+    const double all = m->vector_mixed_one > 0 ? m->vector_mixed / m->core_count / m->vector_mixed_one
+                       : m->vector_one > 0     ? m->vector_fp32 / m->core_count / m->vector_one
+                                               : m->core_clock / m->core_clock_one;
+    const double part = m->core_count > 1 ? (threads - 1) / (m->core_count - 1) : 0;
+    const double clock = 1 + (m->core_clock / m->core_clock_one - 1) * part;
+    const double units = (1 + (all - 1) * part) * m->core_share / clock;
+    return clock / (1 + (1 - apart) * (1 / units - 1));
+}
+
+/* How many times as far apart two uses of data seem to an L2 whose core has another busy thread: each has its half. */
+static double l2_crowded(const struct clsa_machine *m, double threads)
+{
+    return 1 / (1 - 0.5 * fmin(1, fmax(0, (1 - pace_of(m, threads, 0)) / (1 - BESIDE_ANOTHER))));
+}
+
 /* What lies idle in a cache that others use as well loses as much as if so many bytes more had gone by. */
 static void place_by_curves(const struct clsa_machine *m, double distance, double age, double threads,
                             struct clsa_cpu_place *out)
 {
+    distance += fmin(distance, m->l2_size) * (l2_crowded(m, threads) - 1);
     const double foreign = distance <= m->l2_size ? 0 : m->l3_foreign / sharers_of(m, threads);
     const double far = 1 / clsa_curve_at(&m->curve_stream, INFINITY, 0, 0);
     const double near = 1 / clsa_curve_at(&m->curve_stream, 4 * m->l2_size, 0, 0);
@@ -346,19 +370,6 @@ static double last_done(const struct clsa_machine *m, const struct clsa_cpu_call
     return fmax(beside(fast, core, call->exposed), late - (1 - forks) * ahead);
 }
 
-/* What a thread of `threads` has of the arithmetic of one that is alone on its core: less by the clock, and by what other
- * threads of the core take of units, but for the part of it that does not take turns. */
-static double pace_of(const struct clsa_machine *m, double threads, double apart)
-{
-    const double all = m->vector_mixed_one > 0 ? m->vector_mixed / m->core_count / m->vector_mixed_one
-                       : m->vector_one > 0     ? m->vector_fp32 / m->core_count / m->vector_one
-                                               : m->core_clock / m->core_clock_one;
-    const double part = m->core_count > 1 ? (threads - 1) / (m->core_count - 1) : 0;
-    const double clock = 1 + (m->core_clock / m->core_clock_one - 1) * part;
-    const double units = (1 + (all - 1) * part) * m->core_share / clock;
-    return clock / (1 + (1 - apart) * (1 / units - 1));
-}
-
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                         unsigned threads, struct clsa_cpu_time *out)
 {
@@ -488,7 +499,7 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
 {
     struct clsa_machine m = *machine; /* borrows the strings */
     const double n = fmin(threads ? threads : m.core_count, m.core_count);
-    m.stream_share_8m = m.stream_share_16m = m.stream_share_32m = m.dram_share = m.fork_share = 1;
+    m.stream_share_8m = m.stream_share_16m = m.stream_share_32m = m.dram_share = m.fork_share = m.core_share = 1;
     const double mixed = n > 1 || m.vector_mixed_one <= 0 ? m.vector_mixed / m.core_count * n : m.vector_mixed_one;
     const double core = mixed > 0 ? probe->flops / mixed : 1, fork = fork_seconds(&m, n);
     double streams[CLSA_PROBE_STREAMS];

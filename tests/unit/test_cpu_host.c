@@ -259,6 +259,29 @@ START_TEST(curves_stand_in_place_of_sizes_and_rates)
 }
 END_TEST
 
+/* Another busy thread of the core has half of its L2: two uses of what lies there are twice as far apart. */
+START_TEST(a_sibling_takes_half_of_an_l2)
+{
+    struct clsa_machine m;
+    ck_assert_msg(read_text(curves, NULL, 0, &m) == 0, "%s", err.text);
+    struct clsa_cpu_place at, half, far;
+    const double inside = 0.25 * m.l2_size, beyond = 64 * m.l2_size;
+    m.l3_foreign = 0;
+    clsa_cpu_place_find(&m, inside, 0, 1, &at);
+    NEAR(at.since, inside);
+    m.core_share = 0.8;
+    clsa_cpu_place_find(&m, inside, 0, 1, &half);
+    NEAR(half.since, inside / 0.75);
+    m.core_share = 0.3; /* more than one */
+    clsa_cpu_place_find(&m, inside, 0, 1, &half);
+    NEAR(half.since, 2 * inside);
+    ck_assert(half.in_l2 <= at.in_l2 && half.read >= at.read);
+    clsa_cpu_place_find(&m, beyond, 0, 1, &far);
+    NEAR(far.since, beyond + m.l2_size);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 START_TEST(entries_wait_where_their_last_use_left_them)
 {
     struct clsa_machine m;
@@ -445,6 +468,7 @@ static Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("curves");
     tcase_add_test(c, curves_stand_in_place_of_sizes_and_rates);
+    tcase_add_test(c, a_sibling_takes_half_of_an_l2);
     tcase_add_test(c, entries_wait_where_their_last_use_left_them);
     tcase_add_test(c, curves_that_make_no_sense_are_refused);
     tcase_add_test(c, a_host_is_as_found);
