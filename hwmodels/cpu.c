@@ -14,9 +14,6 @@
  * implementations/native.csv. */
 #define PREFETCHES 2
 
-/* Footprints of so many last caches are in memory but for a few percent. */
-#define CACHES_FAR 4
-
 /* So much of a fork and join the other threads are ahead of the one that forks: it releases them before it starts
  * itself. Measured on two Zen 5 cores (0.7 of 3.5 us with libgomp). */
 #define AHEAD 0.2
@@ -126,7 +123,8 @@ static double pace_of(const struct clsa_machine *m, double threads, double apart
     return clock / (1 + (1 - apart) * (1 / units - 1));
 }
 
-/* How many times as far apart two uses of data seem to an L2 whose core has another busy thread: each has its half. */
+/* How many times as far apart two uses of data seem to an L2 whose core has another busy thread. That each has half of it
+ * is an estimate. */
 static double l2_crowded(const struct clsa_machine *m, double threads)
 {
     return 1 / (1 - 0.5 * fmin(1, fmax(0, (1 - pace_of(m, threads, 0)) / (1 - BESIDE_ANOTHER))));
@@ -240,7 +238,7 @@ static double row_by_curves(const struct clsa_machine *m, bool demand, double ro
         return 0;
     /* Rows that come from memory need not come from all of it: the tables of their pool are what is walked. */
     struct clsa_cpu_place there = *at;
-    const double far = fmax(pool_bytes, CACHES_FAR * m->l3_size);
+    const double far = fmax(pool_bytes, CLSA_CPU_CACHES_FAR * m->l3_size);
     if (at->since > far) {
         there.since = far;
         there.foreign = 0;
@@ -359,15 +357,14 @@ static double beside(double a, double b, double exposed)
     return most > 0 && exposed > 0 ? most * pow(1 + pow(least / most, 1 / exposed), exposed) : most;
 }
 
-/* When the last of `used` threads has done its share: `arithmetic` of one of their mean rate, beside `core` from
- * memory. All but the one that forks begin `ahead` of it, so much less of the slow one shows if that is another. */
-static double last_done(const struct clsa_machine *m, const struct clsa_cpu_call *call, double parts, double used,
-                        double slow, double arithmetic, double core, double ahead)
+/* When the last thread is done, one of which has `slow` of their mean rate: seconds of arithmetic if all had that of the
+ * `fast` ones, and with the `late` one, beside `core` from memory. All but the one that forks begin `ahead` of it, so
+ * much less of the slow one shows if that is another. */
+static double last_done(const struct clsa_machine *m, double slow, double fast, double late, double core,
+                        double exposed, double ahead)
 {
     const double forks = slow < 1 ? fmin(1, fmax(0, (1 - m->core_first_share) / (1 - slow))) : 1;
-    const double fast = arithmetic * uneven(call, parts, used, 1) / others_rate(used, slow);
-    const double late = beside(arithmetic * uneven(call, parts, used, slow), core, call->exposed);
-    return fmax(beside(fast, core, call->exposed), late - (1 - forks) * ahead);
+    return fmax(beside(fast, core, exposed), beside(late, core, exposed) - (1 - forks) * ahead);
 }
 
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
@@ -444,10 +441,11 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     core *= even;
     /* The machine-wide limit meets all threads together, however uneven their shares. */
     const double memory = fmax(core, dram), fork = parts > 1 ? fork_seconds(m, asked) : 0;
-    out->arithmetic_seconds = arithmetic * uneven(call, parts, used, slow);
+    out->arithmetic_seconds = arithmetic * (slow < 1 ? uneven(call, parts, used, slow) : even);
     out->memory_seconds = memory;
     out->memory_bound = memory > out->arithmetic_seconds;
-    const double work = last_done(m, call, parts, used, slow, arithmetic, core, AHEAD * fork);
+    const double work = last_done(m, slow, arithmetic * even / others_rate(used, slow), out->arithmetic_seconds, core,
+                                  call->exposed, AHEAD * fork);
     out->seconds = fmax(work + cold * even, dram) + m->call_cost +
                    (call->fixed_cycles + call->tail_cycles) / (m->core_clock_one * own) +
                    handed_over(m, &cold_call, ceil(call->parts), call->part_bytes, used) + fork;

@@ -82,6 +82,9 @@ double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge);
 #define CLSA_CPU_STEP_L3 0.7
 double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_bytes);
 
+/* Footprints of so many last caches are in memory but for a few percent. */
+#define CLSA_CPU_CACHES_FAR 4
+
 /* Part of what the last cache held that is left after `seconds` in which others brought l3.foreign bytes a
  * second into it, which replace lines at random. 1 without others. */
 double clsa_cpu_left(const struct clsa_machine *machine, double seconds);

@@ -170,7 +170,7 @@ static void put_translation(struct writing *w, const struct clsa_measured *near,
 /* Bytes that all threads together stream from, beyond which it is all memory. */
 static double far_bytes_of(const struct writing *w)
 {
-    return fmax(512 << 20, 4 * told(w, "size_l3", 0));
+    return fmax(512 << 20, CLSA_CPU_CACHES_FAR * told(w, "size_l3", 0));
 }
 
 /* The middle one of the streams from far beyond the caches, over several footprints: what others take of the
@@ -398,7 +398,7 @@ static void put_memory(struct writing *w, uint32_t threads)
     const struct clsa_measured *near = need(w, "latency", 1, UINT64_C(64) << 20, 0, HUGE_PAGE);
     /* Beyond the caches, but not far beyond what translation covers. */
     const struct clsa_measured *far =
-        need(w, "latency", 1, (uint64_t)fmax(128 << 20, 4 * told(w, "size_l3", 0)), 0, HUGE_PAGE);
+        need(w, "latency", 1, (uint64_t)fmax(128 << 20, CLSA_CPU_CACHES_FAR * told(w, "size_l3", 0)), 0, HUGE_PAGE);
     const struct clsa_measured *huge = need(w, "latency", 1, large, 0, HUGE_PAGE);
     const struct clsa_measured *loaded = clsa_measured_find(w->set, "loaded", threads, 0, 0, 0);
     const char *ddr5 = "JEDEC JESD79-5, DDR5-4800; estimate for this host";

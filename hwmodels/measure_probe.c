@@ -12,8 +12,6 @@
 
 /* Samples of each figure in a look. */
 #define LOOK_SAMPLES 5u
-/* Footprints of so many last caches are in memory. */
-#define CACHES_FAR 4
 
 struct clsa_prober {
     struct clsa_bench bench;
@@ -34,7 +32,7 @@ int clsa_prober_create(uint32_t threads, struct clsa_prober **out, struct clsa_e
     b->repeats = LOOK_SAMPLES;
     const uint64_t most = clsa_memory_available_bytes() / 3 / b->threads;
     /* However few the threads, all together read more than stays in a last cache. */
-    const double caches = CACHES_FAR * clsa_host_cache(3, "size", _SC_LEVEL3_CACHE_SIZE) / b->threads;
+    const double caches = CLSA_CPU_CACHES_FAR * clsa_host_cache(3, "size", _SC_LEVEL3_CACHE_SIZE) / b->threads;
     const uint64_t far = (uint64_t)fmax(clsa_probe_stream_bytes[CLSA_PROBE_STREAMS - 1], caches);
     p->each = most < far ? most : far;
     if (!clsa_area_open(b, p->each * b->threads, CLSA_PAGE_HUGE, &p->area)) {
