@@ -94,17 +94,10 @@ double clsa_bench_median(double *values, size_t n, size_t used)
 void clsa_bench_add(struct clsa_bench *b, const struct clsa_measured *row)
 {
     struct clsa_measurement_set *set = b->set;
-    if (set->n_rows == b->room) {
-        const size_t more = b->room ? 2 * b->room : 64;
-        struct clsa_measured *rows = clsa_realloc(set->rows, more, sizeof *rows);
-        if (!rows) {
-            clsa_bench_out_of_memory(b);
-            return;
-        }
-        set->rows = rows;
-        b->room = more;
-    }
-    set->rows[set->n_rows++] = *row;
+    if (clsa_grow(&set->rows, &b->room, set->n_rows + 1, sizeof *set->rows))
+        set->rows[set->n_rows++] = *row;
+    else
+        clsa_bench_out_of_memory(b);
 }
 
 /* Of two ways to do the same the one whose fast samples are faster. */

@@ -119,16 +119,9 @@ int64_t clsa_rows_i64(const struct clsa_rows *rows, size_t row, const char *colu
 
 static void *keep(struct clsa_pool *pool, void *item)
 {
-    if (item && pool->n == pool->room) {
-        const size_t room = pool->room ? pool->room * 2 : 64;
-        void **grown = clsa_realloc(pool->items, room, sizeof *grown);
-        if (!grown) {
-            free(item);
-            item = NULL;
-        } else {
-            pool->items = grown;
-            pool->room = room;
-        }
+    if (item && !clsa_grow(&pool->items, &pool->room, pool->n + 1, sizeof *pool->items)) {
+        free(item);
+        item = NULL;
     }
     if (item)
         pool->items[pool->n++] = item;

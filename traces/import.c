@@ -17,23 +17,6 @@ static int no_memory(const struct clsa_capture *c, struct clsa_err *err)
     return clsa_fail(err, CLSA_ENOMEM, "%s: out of memory", c->path);
 }
 
-static bool grow(void *array, size_t *room, size_t wanted, size_t size)
-{
-    void *old;
-    if (wanted <= *room)
-        return true;
-    size_t more = *room + *room / 2 + 64;
-    if (more < wanted)
-        more = wanted;
-    memcpy(&old, array, sizeof old);
-    void *fresh = clsa_realloc(old, more, size);
-    if (!fresh)
-        return false;
-    memcpy(array, &fresh, sizeof fresh);
-    *room = more;
-    return true;
-}
-
 void clsa_capture_destroy(struct clsa_capture *c)
 {
     free(c->rows);
@@ -50,8 +33,8 @@ static int ascending(const void *a, const void *b)
 int clsa_capture_add(struct clsa_capture *c, const struct clsa_capture_row *row,
                      const int64_t *values, size_t count, struct clsa_err *err)
 {
-    if (!grow(&c->rows, &c->rows_room, c->n_rows + 1, sizeof *c->rows) ||
-        !grow(&c->positions, &c->positions_room, c->n_positions + count, sizeof *c->positions))
+    if (!clsa_grow(&c->rows, &c->rows_room, c->n_rows + 1, sizeof *c->rows) ||
+        !clsa_grow(&c->positions, &c->positions_room, c->n_positions + count, sizeof *c->positions))
         return no_memory(c, err);
     struct clsa_capture_row *r = &c->rows[c->n_rows];
     *r = *row;

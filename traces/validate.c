@@ -124,14 +124,8 @@ static int check_kept(struct clsa_trace_validator *v, const struct clsa_step *s,
                      t->address, old->address);
             continue;
         }
-        if (v->n_kept == v->kept_room) {
-            const size_t room = v->kept_room ? 2 * v->kept_room : 256;
-            struct clsa_tensor *kept = clsa_realloc(v->kept, room, sizeof *kept);
-            if (!kept)
-                return no_memory(err);
-            v->kept = kept;
-            v->kept_room = room;
-        }
+        if (!clsa_grow(&v->kept, &v->kept_room, v->n_kept + 1, sizeof *v->kept))
+            return no_memory(err);
         v->kept[v->n_kept++] = *t;
     }
     if (v->n_kept > known)

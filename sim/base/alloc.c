@@ -94,6 +94,23 @@ void *clsa_realloc(void *old, size_t count, size_t size)
     return realloc(old, bytes ? bytes : 1);
 }
 
+bool clsa_grow(void *array, size_t *room, size_t wanted, size_t size)
+{
+    void *old;
+    if (wanted <= *room)
+        return true;
+    size_t more = *room + *room / 2 + 64;
+    if (more < wanted)
+        more = wanted;
+    memcpy(&old, array, sizeof old);
+    void *fresh = clsa_realloc(old, more, size);
+    if (!fresh)
+        return false;
+    memcpy(array, &fresh, sizeof fresh);
+    *room = more;
+    return true;
+}
+
 void *clsa_aligned(size_t align, size_t count, size_t size)
 {
     size_t bytes;

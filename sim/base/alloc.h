@@ -18,6 +18,10 @@ bool clsa_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 void *clsa_malloc(size_t count, size_t size);
 void *clsa_calloc(size_t count, size_t size);
 void *clsa_realloc(void *old, size_t count, size_t size);
+/* Makes an array hold `wanted` elements of `size` bytes: `array` points to the pointer to its first (NULL: none yet),
+ * *room says how many it has place for. Grows by half at least, so that one more again and again costs little. False
+ * when out of memory; the array is then as it was. */
+bool clsa_grow(void *array, size_t *room, size_t wanted, size_t size);
 /* count * size bytes at an address divisible by `align` (a power of two); free() releases it. Large
  * blocks are advised to lie in huge pages. */
 void *clsa_aligned(size_t align, size_t count, size_t size);

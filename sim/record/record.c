@@ -18,23 +18,6 @@ struct clsa_recorder {
     size_t n_positions, positions_room;
 };
 
-static bool grow(void *array, size_t *room, size_t wanted, size_t size)
-{
-    void *old;
-    if (wanted <= *room)
-        return true;
-    size_t more = *room + *room / 2 + 64;
-    if (more < wanted)
-        more = wanted;
-    memcpy(&old, array, sizeof old);
-    void *fresh = clsa_realloc(old, more, size);
-    if (!fresh)
-        return false;
-    memcpy(array, &fresh, sizeof fresh);
-    *room = more;
-    return true;
-}
-
 static int step_begin(void *user, const struct clsa_step *step)
 {
     struct clsa_recorder *r = user;
@@ -50,9 +33,9 @@ static int selection(void *user, const struct clsa_step *step, const struct clsa
     struct clsa_recorder *r = user;
     (void)step;
     (void)scores;
-    if (!grow(&r->sets, &r->sets_room, r->n_sets + 1, sizeof *r->sets) ||
-        !grow(&r->at, &r->at_room, r->n_sets + 1, sizeof *r->at) ||
-        !grow(&r->positions, &r->positions_room, r->n_positions + set->count, sizeof *r->positions))
+    if (!clsa_grow(&r->sets, &r->sets_room, r->n_sets + 1, sizeof *r->sets) ||
+        !clsa_grow(&r->at, &r->at_room, r->n_sets + 1, sizeof *r->at) ||
+        !clsa_grow(&r->positions, &r->positions_room, r->n_positions + set->count, sizeof *r->positions))
         return clsa_fail(&r->err, CLSA_ENOMEM, "out of memory for the selections of a step");
     r->sets[r->n_sets] = *set;
     r->at[r->n_sets++] = r->n_positions;

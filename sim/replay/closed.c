@@ -253,14 +253,8 @@ static int find_class(struct pricing *p, size_t i, struct op_class *before, stru
         if (p->n_classes == CLASSES - 1)
             return clsa_fail(p->err, CLSA_ELIMIT, "a step of more than %d different ops",
                              CLASSES - 1);
-        if (p->n_classes == p->room) {
-            const size_t room = 2 * p->room + 64;
-            struct op_class *grown = clsa_realloc(p->classes, room, sizeof *grown);
-            if (!grown)
-                return CLSA_ENOMEM;
-            p->classes = grown;
-            p->room = room;
-        }
+        if (!clsa_grow(&p->classes, &p->room, p->n_classes + 1, sizeof *p->classes))
+            return CLSA_ENOMEM;
         const int status = class_init(p, &p->classes[p->n_classes], op);
         if (status)
             return status;

@@ -61,14 +61,8 @@ static int keep_runs(void *user, const struct clsa_byte_run *runs, size_t n)
     struct feed *f = user;
     if (f->n + n > RUNS_MAX)
         return CLSA_ELIMIT;
-    if (f->n + n > f->room) {
-        const size_t room = 2 * (f->n + n);
-        struct clsa_byte_run *grown = clsa_realloc(f->runs, room, sizeof *grown);
-        if (!grown)
-            return CLSA_ENOMEM;
-        f->runs = grown;
-        f->room = room;
-    }
+    if (!clsa_grow(&f->runs, &f->room, f->n + n, sizeof *f->runs))
+        return CLSA_ENOMEM;
     for (size_t i = 0; i < n; i++)
         f->runs[f->n++] = runs[i];
     return 0;
