@@ -122,6 +122,7 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
 #define CLSA_PROBE_STREAMS 4
 extern const double clsa_probe_stream_bytes[CLSA_PROBE_STREAMS];
 #define CLSA_PROBE_IDLE_US 2000
+#define CLSA_PROBE_IDLE_BYTES (UINT64_C(4) << 20) /* of each thread: beyond its L2, inside a last cache */
 struct clsa_probe {
     double flops;      /* a second, of vector.mixed */
     double stream[CLSA_PROBE_STREAMS]; /* bytes a second */
@@ -131,6 +132,12 @@ struct clsa_probe {
     double first;      /* of the thread that works where one does, over the mean */
     double kept;       /* part of 4 MiB a thread that caches still have after CLSA_PROBE_IDLE_US idle */
 };
+
+/* Bytes a second that others bring into the last cache if `kept` of `bytes` a thread are left after `seconds` idle: as
+ * many as make streams find that much less of it, by the machine's curve of them, which was measured beside l3.foreign
+ * (0: beside as many); without one, by the size of the cache and random replacement. At least CLSA_CPU_FOREIGN_LEAST, since fewer cannot be told from none. */
+#define CLSA_CPU_FOREIGN_LEAST 1e8
+double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, double bytes, double seconds, double kept);
 
 /* The part of a footprint that the last cache kept while it lay idle, from rates of sweeps right after another, after
  * the wait, and from memory. Between 0.02 and 1. */
@@ -149,8 +156,9 @@ extern const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES];
 double clsa_probe_get(const struct clsa_probe *probe, int figure); /* in the column's unit */
 void clsa_probe_set(struct clsa_probe *probe, int figure, double value);
 
-/* The parts of a machine's figures that `threads` found: parameters that end in share, and their values. Caches that
- * nobody looked at give as much as the core, or what lies between that and memory; the rest is as measured. */
+/* The parts of a machine's figures that `threads` found: parameters that end in share, and their values. Memory's is what
+ * the looks beyond last caches and around their end say together, which scatter more than ops do. Caches that nobody
+ * looked at give as much as the core, or what lies between that and memory; the rest is as measured. */
 #define CLSA_CPU_SHARES 10
 struct clsa_cpu_share {
     enum clsa_machine_parameter parameter;

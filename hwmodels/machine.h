@@ -231,7 +231,7 @@ enum clsa_machine_parameter {
         CLSA_MACHINE_PARAMETERS
 };
 
-#define CLSA_CURVE_POINTS 64
+#define CLSA_CURVE_POINTS 96
 
 struct clsa_curve {
     unsigned n; /* 0: not measured */

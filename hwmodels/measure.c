@@ -78,26 +78,27 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
         for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++)
             if ((a.bytes = (reads[i] << 10) * (all ? b->threads : 1)) <= huge->bytes && !b->status)
                 clsa_bench_read(b, &a, reads[i] << 10, all ? b->threads : 1);
-    a.bytes = CLSA_BENCH_AGAIN_BYTES < huge->bytes ? CLSA_BENCH_AGAIN_BYTES : huge->bytes;
+    a.bytes = CLSA_PROBE_IDLE_BYTES < huge->bytes ? CLSA_PROBE_IDLE_BYTES : huge->bytes;
     for (int idle = 0; idle < 2 && !b->status; idle++)
         clsa_bench_again(b, &a, 1, idle ? CLSA_PROBE_IDLE_US : 0, AGAIN_SAMPLES);
 }
 
 /* Rows at random places, prefetched or not, of one thread and of all. */
-static void measure_rows(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *one, size_t n_one,
-                         const uint64_t *all, size_t n_all)
+static void measure_rows(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *sizes, size_t n)
 {
     for (int fetch = 0; fetch < 2 && !b->status; fetch++) {
-        clsa_bench_gathers(b, a, one, n_one, 1, fetch);
+        clsa_bench_gathers(b, a, sizes, n, 1, fetch);
         if (b->threads > 1 && !b->status)
-            clsa_bench_gathers(b, a, all, n_all, b->threads, fetch);
+            clsa_bench_gathers(b, a, sizes, n, b->threads, fetch);
     }
 }
 
 /* One footprint of an area: latency, rows of all sizes, and streams, of one thread and of all. */
 static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes)
 {
-    static const uint64_t rows[] = {64, 128, 256, 512, 1024, 2048, 4096}, few[] = {64, 256, 1024, 4096};
+    /* What a size costs goes up and down with its number of lines: how long the loop over them is decides what
+     * prefetches and branch predictions make of it. */
+    static const uint64_t rows[] = {64, 128, 256, 512, 768, 1024, 2048, 3072, 4096};
     /* Streams want a footprint beyond every cache, or the largest that there may be. */
     const bool large = bytes >= 256u << 20 || bytes * 8 > b->memory_bytes;
     const bool all = large && b->threads > 1;
@@ -106,7 +107,7 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
     clsa_bench_wander(b, &a);
     clsa_bench_latency(b, &a);
     if (!b->status)
-        measure_rows(b, &a, rows, sizeof rows / sizeof *rows, few, sizeof few / sizeof *few);
+        measure_rows(b, &a, rows, sizeof rows / sizeof *rows);
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
         clsa_bench_read(b, &a, bytes, 1);
@@ -124,7 +125,7 @@ static void measure_held(struct clsa_bench *b, const struct clsa_area *area, uin
     struct clsa_area a = *area;
     a.bytes = bytes;
     clsa_bench_wander(b, &a);
-    measure_rows(b, &a, rows, sizeof rows / sizeof *rows, rows, sizeof rows / sizeof *rows);
+    measure_rows(b, &a, rows, sizeof rows / sizeof *rows);
 }
 
 static void report(const struct clsa_measure_options *o, uint64_t begin)

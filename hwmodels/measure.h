@@ -57,8 +57,8 @@ struct clsa_measure_options {
     uint64_t memory_bytes;  /* largest footprint; 0: 4 GiB, or a third of what is free */
     uint32_t repeats;       /* samples a figure and round; 0: 15 */
     uint32_t rounds;        /* 0: as many as end within three quarters of a minute, at least two */
-    /* NULL, or zeroed: gathers at footprints and row sizes between those of the set, measured in its rounds, for
-     * what is derived from the set to be held against. Release like the set. */
+    /* NULL, or zeroed: gathers at footprints between those of the set, and of rows of 192 bytes, measured in its rounds,
+     * for what is derived from the set to be held against. Release like the set. */
     struct clsa_measurement_set *held_out;
     void (*progress)(void *user, uint32_t done, uint32_t total); /* may be NULL */
     void *user;

@@ -14,8 +14,7 @@
 #define CLSA_PAGE_HUGE (2u << 20)
 #define CLSA_BENCH_SAMPLES 64u /* most samples of a figure in a round */
 #define CLSA_BENCH_ROWS 65536u /* most rows of one gather */
-#define CLSA_BENCH_AGAIN_BYTES (UINT64_C(4) << 20) /* that lie idle: beyond a core's L2, inside a last cache */
-#define CLSA_BENCH_SIZES 8u    /* most sizes of rows that are gathered in turns */
+#define CLSA_BENCH_SIZES 9u    /* most sizes of rows that are gathered in turns */
 
 struct clsa_bench {
     struct clsa_measurement_set *set;

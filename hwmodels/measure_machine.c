@@ -87,25 +87,6 @@ static double told(const struct writing *w, const char *what, double fallback)
 
 #define SHARES 16
 
-/* What others bring into the last cache meanwhile, in bytes a second: a footprint inside the cache that lies idle loses
- * lines at random, so the part left falls off exponentially. Rates of a sweep right after the last one, after a wait,
- * and from memory say which part was found. */
-static double cache_foreign(const struct writing *w, double memory_gbps, double size)
-{
-    const struct clsa_measured *level = clsa_measured_find(w->set, "again", 1, 0, 0, 0);
-    double sum = 0;
-    size_t n = 0;
-    for (size_t i = 0; level && i < w->set->n_rows; i++) {
-        const struct clsa_measured *idle = &w->set->rows[i];
-        if (strcmp(idle->what, "again") != 0 || idle->row_bytes == 0)
-            continue;
-        sum -= log(clsa_cpu_kept_found(level->value, idle->value, memory_gbps)) * size /
-               ((double)idle->row_bytes * 1e-6);
-        n++;
-    }
-    return n ? sum / (double)n : 0;
-}
-
 static void put_caches(struct writing *w, double clock_ghz)
 {
     const double l1 = told(w, "size_l1", 32 << 10), l2 = told(w, "size_l2", 1 << 20);
@@ -128,13 +109,10 @@ static void put_caches(struct writing *w, double clock_ghz)
         return;
     const struct clsa_measured *level = need(w, "latency", 1, (uint64_t)(l2 * 3), 0, HUGE_PAGE);
     const struct clsa_measured *stream = need(w, "read", 1, (uint64_t)(l2 * 4), 0, HUGE_PAGE);
-    const struct clsa_measured *memory = need(w, "read", 1, UINT64_MAX / 2, 0, HUGE_PAGE);
     put_number(w, "l3.size", l3, "B", system);
     put_number(w, "l3.ways", fmax(1, told(w, "ways_l3", 16)), "-", system);
     put_measured(w, "l3.latency", level, clock_ghz, "cycles");
     put_measured(w, "l3.core_bandwidth", stream, 1 / clock_ghz, "B/cycle");
-    put_number(w, "l3.foreign", cache_foreign(w, memory->value, l3) / 1e9, "GB/s",
-               "measured: what a footprint inside the last cache loses while it lies idle");
 }
 
 /* Little's law: lines outstanding when 64-byte rows come at a rate and each takes a latency. */
@@ -296,6 +274,32 @@ static void put_rows(struct writing *w, const char *parameter, const char *what,
         put(w, parameter, text, "GB/s", source);
 }
 
+/* What others bring into the last cache meanwhile, in bytes a second. Rates of a sweep right after the last one, after a
+ * wait, and from memory say which part of a footprint that lay idle was found. */
+static void put_foreign(struct writing *w, double memory_gbps)
+{
+    struct clsa_machine m = w->draft; /* borrows the strings */
+    struct clsa_curve *c = &m.curve_stream;
+    const struct clsa_measured *level = clsa_measured_find(w->set, "again", 1, 0, 0, 0);
+    double sum = 0;
+    size_t n = 0;
+    collect(w, "read", 1, HUGE_PAGE, true, far_bytes_of(w), c);
+    for (unsigned i = 0; i < c->n; i++)
+        c->value[i] = 1e9 / c->value[i];
+    if (c->n < CURVE_LEAST)
+        c->n = 0;
+    for (size_t i = 0; level && i < w->set->n_rows; i++) {
+        const struct clsa_measured *idle = &w->set->rows[i];
+        if (strcmp(idle->what, "again") != 0 || idle->row_bytes == 0)
+            continue;
+        sum += clsa_cpu_foreign(&m, 1, (double)idle->footprint_bytes, (double)idle->row_bytes * 1e-6,
+                                clsa_cpu_kept_found(level->value, idle->value, memory_gbps));
+        n++;
+    }
+    put_number(w, "l3.foreign", n ? sum / (double)n / 1e9 : 0, "GB/s",
+               "measured: what a footprint inside the last cache loses while it lies idle");
+}
+
 /* The footprint of a thread at which half of a stream comes from memory. */
 static double half_way(struct writing *w, uint32_t threads)
 {
@@ -427,6 +431,8 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "dram.tras", 32, "ns", ddr5);
     put_translation(w, near, huge);
     put_curves(w, threads);
+    if (w->draft.l3_size > 0)
+        put_foreign(w, one->value);
     put_random_rows(w, far);
 }
 

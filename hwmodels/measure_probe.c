@@ -59,8 +59,8 @@ int clsa_prober_look(struct clsa_prober *prober, struct clsa_err *err)
     for (int i = 0; i < CLSA_PROBE_STREAMS - 1 && !b->status && clsa_probe_stream_bytes[i] < (double)prober->each; i++)
         clsa_bench_read(b, &prober->area, (uint64_t)clsa_probe_stream_bytes[i], b->threads);
     struct clsa_area a = prober->area;
-    a.bytes = CLSA_BENCH_AGAIN_BYTES * b->threads;
-    for (int idle = 0; idle < 2 && !b->status && prober->each > CLSA_BENCH_AGAIN_BYTES; idle++)
+    a.bytes = CLSA_PROBE_IDLE_BYTES * b->threads;
+    for (int idle = 0; idle < 2 && !b->status && prober->each > CLSA_PROBE_IDLE_BYTES; idle++)
         clsa_bench_again(b, &a, b->threads, idle ? CLSA_PROBE_IDLE_US : 0, 1);
     return b->status;
 }

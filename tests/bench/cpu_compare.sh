@@ -12,7 +12,7 @@
 # property of a model. So the host is measured in the same rounds as the points, one machine file comes of all
 # rounds, group sizes decode in turns of a few steps, and looks between the turns say how fast the host computes,
 # streams and forks, which predictions allow for. Errors are medians over rounds. Random rows are held against the
-# machine at footprints and sizes that it was not derived from.
+# machine at footprints that it was not derived from.
 # Writes OUT/host.csv (the machine), OUT/figures.csv (what it was derived from), OUT/gathers.csv (random rows),
 # OUT/ops.csv (ops of every run), OUT/steps.csv (steps and speed-ups), and prints a summary; OUT/held.csv and
 # OUT/runs.csv keep the rest of what was measured. Run it on an idle host.
