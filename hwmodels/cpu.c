@@ -23,8 +23,8 @@
 #define BESIDE_ANOTHER 0.6
 
 /* Looks at memory scatter more than what runs between them. So what streams from there follows by these powers the look
- * beyond caches and the one around their end: of rates of products and index scores of 57 runs on two Zen 5 cores, half
- * and a third were found within a state of its neighbours, 0.8 for both from one state to another. */
+ * beyond caches and the one around their end. Chosen by regressions over 57 rounds on two Zen 5 cores: within a state of
+ * their neighbours index scores follow by 0.5 and 0.45, large products by 0.35 and 0.1; from state to state by 0.8. */
 #define FAR_LOOK 0.5
 #define EDGE_LOOK 0.3
 
@@ -420,7 +420,6 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     arithmetic /= used > 1 ? pace * used : own;
     /* Looks say what all threads get of memory together. Where that is less than usual, one of several that computes
      * beside its stream asks for less than its part, and waits for the root of the loss, as random rows do. */
-    const bool by_curves = m->curve_stream.n > 0;
     const double waits = used > 1 ? fmin(1, sqrt(m->dram_share)) : 1;
     struct clsa_cpu_call cold_call = *call;
     cold_call.demand = true;
@@ -438,11 +437,9 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             clsa_cpu_place_find(m, s->distance, s->age, used, &at);
         const double first = fmin(s->bytes, s->cold_bytes * used);
         double walk = 0, rows = INFINITY; /* of a thread */
-        double seconds = (s->bytes - first) * at.read / or_one(call->memory_efficiency);
-        if (by_curves && !s->known) {
-            dram += (s->bytes - first) * at.read / used;
-            seconds *= 1 - at.dram * (1 - waits);
-        }
+        const bool by_curves = m->curve_stream.n && !s->known;
+        const double together = (s->bytes - first) * at.read;
+        double seconds = together / or_one(call->memory_efficiency) * (by_curves ? 1 - at.dram * (1 - waits) : 1);
         if (s->row_bytes > 0) {
             walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
                             : (1 - at.in_cache) * clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);
@@ -457,18 +454,18 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
             /* Which threads get to work is up to chance: what other cores wrote, or worked on before in an L3 of
              * their own, comes over as if from memory; what an L3 of all has, from there. The last waits for it
              * unless each met its own. */
-            const bool together = !s->handed && sharers_of(m, asked) >= asked;
+            const bool shared = !s->handed && sharers_of(m, asked) >= asked;
             struct clsa_cpu_place far;
-            clsa_cpu_place_find(m, together ? fmax(s->distance, 4 * m->l2_size * used) : INFINITY, s->age, used, &far);
+            clsa_cpu_place_find(m, shared ? fmax(s->distance, 4 * m->l2_size * used) : INFINITY, s->age, used, &far);
             const double over = s->handed ? handed_seconds(m, s->age) : far.read;
             const double other = parts > 1 ? 1 - pow(used / asked, used) : 1 - used / asked;
             seconds += s->bytes * other * fmax(0, over - at.read);
         }
         core += (seconds + s->again_bytes / (m->l2_core_bandwidth * clock)) / used;
-        if (!by_curves || s->known)
-            dram += at.dram * s->bytes /
-                    (m->dram_bandwidth * m->dram_share *
-                     fmin(m->dram_stream, s->row_bytes > 0 ? m->dram_random : 1));
+        dram += by_curves ? together / used
+                          : at.dram * s->bytes /
+                                (m->dram_bandwidth * m->dram_share *
+                                 fmin(m->dram_stream, s->row_bytes > 0 ? m->dram_random : 1));
         out->l1_bytes += s->bytes + s->again_bytes;
         out->l2_bytes += s->bytes;
         out->dram_bytes += at.dram * s->bytes;
@@ -545,8 +542,8 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
         if (!(streams[i] > 0))
             streams[i] = streams[0] * pow(far / streams[0], 0.25 * i);
     const double foreign = probe->kept > 0 && m.l3_foreign > 0
-                               ? clsa_cpu_foreign(&m, n, (double)CLSA_PROBE_IDLE_BYTES, CLSA_PROBE_IDLE_US * 1e-6, probe->kept) /
-                                     m.l3_foreign
+                               ? clsa_cpu_foreign(&m, n, (double)CLSA_PROBE_IDLE_BYTES, CLSA_PROBE_IDLE_US * 1e-6,
+                                                  probe->kept) / m.l3_foreign
                                : 1;
     const struct clsa_cpu_share shares[CLSA_CPU_SHARES] = {
         {CLSA_MACHINE_core_share, core},

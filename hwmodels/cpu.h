@@ -135,7 +135,8 @@ struct clsa_probe {
 
 /* Bytes a second that others bring into the last cache if `kept` of `bytes` a thread are left after `seconds` idle: as
  * many as make streams find that much less of it, by the machine's curve of them, which was measured beside l3.foreign
- * (0: beside as many); without one, by the size of the cache and random replacement. At least CLSA_CPU_FOREIGN_LEAST, since fewer cannot be told from none. */
+ * (0: beside as many); without one, by the size of the cache and random replacement. At least
+ * CLSA_CPU_FOREIGN_LEAST, since fewer cannot be told from none. */
 #define CLSA_CPU_FOREIGN_LEAST 1e8
 double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, double bytes, double seconds, double kept);
 

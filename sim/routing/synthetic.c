@@ -136,20 +136,6 @@ void clsa_synthetic_destroy(struct clsa_synthetic *s)
     free(s);
 }
 
-static bool need(void *array, size_t *room, size_t wanted, size_t size)
-{
-    void *old;
-    if (wanted <= *room)
-        return true;
-    memcpy(&old, array, sizeof old);
-    void *fresh = clsa_realloc(old, wanted, size);
-    if (!fresh)
-        return false;
-    memcpy(array, &fresh, sizeof fresh);
-    *room = wanted;
-    return true;
-}
-
 /* 1 .. 2 * run - 1, all alike: the mean is `run`. */
 static size_t run_length(struct clsa_synthetic *s)
 {
@@ -327,11 +313,11 @@ static int make_room(struct clsa_synthetic *s, const struct clsa_step *step, uin
     size_t rows;
     if (!clsa_mul_size(cells, step->top_k, &rows) || rows > POSITIONS_MAX)
         return CLSA_ELIMIT;
-    if (!need(&s->marks, &s->marks_room, (size_t)most_keys, 1) ||
-        !need(&s->sets, &s->sets_room, n_sets, sizeof *s->sets) ||
-        !need(&s->positions, &s->positions_room, (size_t)positions, sizeof *s->positions) ||
-        !need(&s->last, &s->last_room, rows, sizeof *s->last) ||
-        !need(&s->last_count, &s->last_count_room, cells, sizeof *s->last_count))
+    if (!clsa_grow(&s->marks, &s->marks_room, (size_t)most_keys, 1) ||
+        !clsa_grow(&s->sets, &s->sets_room, n_sets, sizeof *s->sets) ||
+        !clsa_grow(&s->positions, &s->positions_room, (size_t)positions, sizeof *s->positions) ||
+        !clsa_grow(&s->last, &s->last_room, rows, sizeof *s->last) ||
+        !clsa_grow(&s->last_count, &s->last_count_room, cells, sizeof *s->last_count))
         return CLSA_ENOMEM;
     if (s->list_room < most_keys) {
         uint32_t *list = clsa_realloc(s->list, (size_t)most_keys, sizeof *list);
