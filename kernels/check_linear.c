@@ -28,14 +28,30 @@ static double dot(const float *x, const struct clsa_rows *w, size_t s, size_t k,
     return sum;
 }
 
+static void same_bits(struct check_run *r, const float *y, ptrdiff_t ldy, const float *again, ptrdiff_t ld2, size_t m,
+                      size_t n, const char *what)
+{
+    size_t i, j;
+
+    for (i = 0; i < m; i++)
+        for (j = 0; j < n; j++) {
+            float a = y[(ptrdiff_t)i * ldy + (ptrdiff_t)j];
+            float b = again[(ptrdiff_t)i * ld2 + (ptrdiff_t)j];
+
+            if (!(a == b || (isnan(a) && isnan(b))))
+                check_fail(r, "y[%zu][%zu] depends on %s: %.9g and %.9g", i, j, what, (double)a, (double)b);
+        }
+}
+
 /* Where a NaN or Inf was planted the bound is NaN: check_value then looks at the kind only. */
 static void gemm_case(struct check_run *r, size_t m, size_t n, size_t k,
                       enum clsa_kernel_dtype dtype, int special)
 {
     struct clsa_rows w;
     float *x, *y, *again;
+    char *tight;
     ptrdiff_t ldx, ldy, ld2;
-    size_t i, j;
+    size_t row = clsa_kernel_row_bytes(dtype, k), i, j;
 
     check_begin(r, "m=%zu n=%zu k=%zu w=%s special=%d", m, n, k, clsa_kernel_dtype_name(dtype),
                 special);
@@ -43,6 +59,7 @@ static void gemm_case(struct check_run *r, size_t m, size_t n, size_t k,
     x = check_input_floats(r, m, k, &ldx);
     y = check_output_floats(r, m, n, &ldy);
     again = check_output_floats(r, m, n, &ld2);
+    tight = check_input(r, n * row, dtype == CLSA_KERNEL_F32 ? sizeof(float) : sizeof(uint16_t));
     if (!check_ready(r))
         return;
     if (special == 1 && m > 0 && k > 0)
@@ -72,15 +89,14 @@ static void gemm_case(struct check_run *r, size_t m, size_t n, size_t k,
         }
         i += rows;
     }
-    for (i = 0; i < m; i++)
-        for (j = 0; j < n; j++) {
-            float a = y[(ptrdiff_t)i * ldy + (ptrdiff_t)j];
-            float b = again[(ptrdiff_t)i * ld2 + (ptrdiff_t)j];
-
-            if (!(a == b || (isnan(a) && isnan(b))))
-                check_fail(r, "y[%zu][%zu] depends on the slicing: %.9g and %.9g", i, j, (double)a,
-                           (double)b);
-        }
+    same_bits(r, y, ldy, again, ld2, m, n, "the slicing");
+    /* and of rows one behind the other */
+    for (j = 0; j < n; j++)
+        memcpy(tight + j * row, (const char *)w.base + (ptrdiff_t)j * w.row_stride_bytes, row);
+    w.base = tight;
+    w.row_stride_bytes = (ptrdiff_t)row;
+    r->k->gemm(again, ld2, x, ldx, &w, m, n, k);
+    same_bits(r, y, ldy, again, ld2, m, n, "where rows lie");
     check_end(r);
 }
 
@@ -112,6 +128,10 @@ void check_gemm(struct check_run *r)
     gemm_case(r, 14, 6, 10300, CLSA_KERNEL_BF16, 0); /* beyond the values of k taken at a time */
     gemm_case(r, 29, 101, 1029, CLSA_KERNEL_BF16, 0);
     gemm_case(r, 1, 50, 2048, CLSA_KERNEL_BF16, 0);
+    gemm_case(r, 1, 150, 64, CLSA_KERNEL_F32, 0); /* short rows, more than a stage of them */
+    gemm_case(r, 1, 41, 128, CLSA_KERNEL_F32, 2);
+    gemm_case(r, 1, 151, 128, CLSA_KERNEL_BF16, 0);
+    gemm_case(r, 1, 43, 256, CLSA_KERNEL_BF16, 2);
     gemm_case(r, 400, 7, 65, CLSA_KERNEL_BF16, 0); /* beyond the rows named at a time */
     gemm_case(r, 100, 70, 33, CLSA_KERNEL_F16, 0);
 }

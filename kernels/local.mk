@@ -17,7 +17,7 @@ clsa_x86_sources = \
 	kernels/x86/attention.c kernels/x86/attention.h kernels/x86/attention_direct.c \
 	kernels/x86/elementwise.c kernels/x86/linear.c kernels/x86/table.c \
 	kernels/x86/tile.h kernels/x86/topk.c kernels/x86/vec.h kernels/x86/x86.h
-clsa_avx512_cflags = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mpopcnt \
+clsa_avx512_cflags = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mpopcnt -mprfchw \
 	-mprefer-vector-width=512
 
 if HAVE_X86

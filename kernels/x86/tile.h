@@ -155,6 +155,22 @@ CLSA_INLINE int stream_wants_help(void)
 }
 
 #if defined(__AVX512F__)
+enum {
+    STAGE_BYTES = 4096, /* of short rows that are copied into L1 before their products */
+    STAGES_AHEAD = 6,   /* from asking for a line of their results to its use */
+    SHORT_LINES = 8     /* of a short row: this many, or half of it; 256 or 512 bytes */
+};
+
+/* Whether short rows of so many bytes, one behind the other, had better be copied first. Where prefetch learns from
+ * the instruction, one loop over all lines streams as fast as memory gives them; products step over several rows at a
+ * time and get 3 % less on a quiet core, a quarter less beside a busy one. Where rows come from the last cache the copy
+ * costs a tenth of the rate. Measured on Zen 5 alone. */
+CLSA_INLINE int stream_wants_stage(ptrdiff_t stride, size_t row_bytes)
+{
+    return (row_bytes == SHORT_LINES * LINE || row_bytes == SHORT_LINES / 2 * LINE) &&
+           stride == (ptrdiff_t)row_bytes && __builtin_cpu_is("amd") && stream_wants_help();
+}
+
 /* acc[r] += x[r] . w over the PAIR values of a row of w from l on. */
 CLSA_INLINE void chain_add(vf *acc, const float *const *x, size_t l, vf even, vf odd, const int rows)
 {
@@ -179,6 +195,17 @@ CLSA_INLINE void chain_step(vf *acc, const float *const *x, const char *w, size_
         _mm_prefetch(w + ahead_bytes + 2 * l, _MM_HINT_T0);
     vf_pair(values, &even, &odd);
     chain_add(acc, x, l, even, odd, rows);
+}
+
+/* acc += x . w over a line of a row of w, x in registers. */
+CLSA_INLINE void chain_step_kept(vf *acc, const vf *x, const char *line)
+{
+    __m512i values = _mm512_loadu_si512(line);
+    vf even, odd;
+
+    __asm__("" : "+v"(values)); /* one load, not one for each half */
+    vf_pair(values, &even, &odd);
+    *acc = vf_fma(x[1], odd, vf_fma(x[0], even, *acc));
 }
 
 /* acc[r] = x[r] . w over n values of one row of w, 0 < n <= CLSA_X_RUN. `rows`, 1 or 2, and `ahead_bytes` are

@@ -25,8 +25,10 @@
 
 #if defined(__clang__)
 #define CLSA_UNROLL _Pragma("clang loop unroll(full)")
+#define CLSA_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define CLSA_UNROLL _Pragma("GCC unroll 16")
+#define CLSA_ROLLED _Pragma("GCC unroll 1")
 #endif
 
 #define CLSA_INLINE static inline __attribute__((always_inline))
