@@ -277,6 +277,20 @@ struct clsa_rows check_rows(struct check_run *r, enum clsa_kernel_dtype dtype, s
     return x;
 }
 
+void check_same_bits(struct check_run *r, const char *name, const float *a, ptrdiff_t lda, const float *b,
+                     ptrdiff_t ldb, size_t rows, size_t n, const char *what)
+{
+    size_t i, j;
+
+    for (i = 0; i < rows; i++)
+        for (j = 0; j < n; j++) {
+            float x = a[(ptrdiff_t)i * lda + (ptrdiff_t)j], y = b[(ptrdiff_t)i * ldb + (ptrdiff_t)j];
+
+            if (!(x == y || (isnan(x) && isnan(y))))
+                check_fail(r, "%s[%zu][%zu] depends on %s: %.9g and %.9g", name, i, j, what, (double)x, (double)y);
+        }
+}
+
 void check_value(struct check_run *r, double got, double want, double bound, const char *what,
                  size_t i, size_t j)
 {

@@ -336,15 +336,7 @@ static void prefill_case(struct check_run *r, const struct shape *s, size_t firs
         r->k->attn_prefill(&p.a, again + (ptrdiff_t)i * ld2, ld2, q + (ptrdiff_t)i * ldq, ldq,
                            first + i, split, window);
     }
-    for (i = 0; i < nq; i++)
-        for (j = 0; j < s->q_heads * s->d; j++) {
-            float a = out[(ptrdiff_t)i * ldo + (ptrdiff_t)j];
-            float b = again[(ptrdiff_t)i * ld2 + (ptrdiff_t)j];
-
-            if (!(a == b || (isnan(a) && isnan(b))))
-                check_fail(r, "out[%zu][%zu] depends on the slicing: %.9g and %.9g", i, j,
-                           (double)a, (double)b);
-        }
+    check_same_bits(r, "out", out, ldo, again, ld2, nq, s->q_heads * s->d, "the slicing");
     check_end(r);
 }
 

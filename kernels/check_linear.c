@@ -28,21 +28,6 @@ static double dot(const float *x, const struct clsa_rows *w, size_t s, size_t k,
     return sum;
 }
 
-static void same_bits(struct check_run *r, const float *y, ptrdiff_t ldy, const float *again, ptrdiff_t ld2, size_t m,
-                      size_t n, const char *what)
-{
-    size_t i, j;
-
-    for (i = 0; i < m; i++)
-        for (j = 0; j < n; j++) {
-            float a = y[(ptrdiff_t)i * ldy + (ptrdiff_t)j];
-            float b = again[(ptrdiff_t)i * ld2 + (ptrdiff_t)j];
-
-            if (!(a == b || (isnan(a) && isnan(b))))
-                check_fail(r, "y[%zu][%zu] depends on %s: %.9g and %.9g", i, j, what, (double)a, (double)b);
-        }
-}
-
 /* Where a NaN or Inf was planted the bound is NaN: check_value then looks at the kind only. */
 static void gemm_case(struct check_run *r, size_t m, size_t n, size_t k,
                       enum clsa_kernel_dtype dtype, int special)
@@ -89,14 +74,14 @@ static void gemm_case(struct check_run *r, size_t m, size_t n, size_t k,
         }
         i += rows;
     }
-    same_bits(r, y, ldy, again, ld2, m, n, "the slicing");
+    check_same_bits(r, "y", y, ldy, again, ld2, m, n, "the slicing");
     /* and of rows one behind the other */
     for (j = 0; j < n; j++)
         memcpy(tight + j * row, (const char *)w.base + (ptrdiff_t)j * w.row_stride_bytes, row);
     w.base = tight;
     w.row_stride_bytes = (ptrdiff_t)row;
     r->k->gemm(again, ld2, x, ldx, &w, m, n, k);
-    same_bits(r, y, ldy, again, ld2, m, n, "where rows lie");
+    check_same_bits(r, "y", y, ldy, again, ld2, m, n, "where rows lie");
     check_end(r);
 }
 

@@ -44,6 +44,10 @@ int check_ready(const struct check_run *r);
 void check_end(struct check_run *r);
 void check_fail(struct check_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Fails where a[rows,n] and b[rows,n] differ, NaN being one value; says that `name` depends on `what`. */
+void check_same_bits(struct check_run *r, const char *name, const float *a, ptrdiff_t lda, const float *b,
+                     ptrdiff_t ldb, size_t rows, size_t n, const char *what);
+
 /* Buffers of the present case, misaligned by a random number of elements of `align` bytes. */
 void *check_input(struct check_run *r, size_t bytes, size_t align);
 void *check_output(struct check_run *r, size_t bytes, size_t align);

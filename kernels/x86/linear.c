@@ -173,86 +173,9 @@ CLSA_INLINE void single_f32(float *y, const float *x, const char *w, ptrdiff_t s
     }
 }
 
-CLSA_INLINE void stage_line(char *to, const char *from, size_t at)
-{
-    _mm_prefetch(from + at + AHEAD_ROW_BYTES, _MM_HINT_T0);
-    vf_store((float *)(void *)(to + at), vf_load((const float *)(const void *)(from + at)));
-}
-
-/* `bytes`, a multiple of LINE and not 0. The first line stands apart from the loop as in pair_chain. A function of
- * its own, or compilers run out of registers. */
-static __attribute__((noinline)) void stage_fill(char *to, const char *from, size_t bytes)
-{
-    size_t at;
-
-    stage_line(to, from, 0);
-    CLSA_ROLLED
-    for (at = LINE; at < bytes; at += LINE)
-        stage_line(to, from, at);
-}
-
-/* One row of x, in registers, and short rows in L1, one behind the other: `lines` each, a compile-time constant up to
- * SHORT_LINES. bfloat16: x in the order of pairs. */
-CLSA_INLINE void short_rows(float *y, const float *x, const char *w, size_t n, const int lines,
-                            const enum clsa_kernel_dtype dtype)
-{
-    const int vectors = dtype == CLSA_KERNEL_BF16 ? 2 * lines : lines;
-    const ptrdiff_t row = (ptrdiff_t)lines * LINE;
-    vf kept[2 * SHORT_LINES], acc[TILE_COLS];
-    size_t j;
-    int c, i;
-
-    CLSA_UNROLL
-    for (i = 0; i < vectors; i++)
-        kept[i] = vf_load(x + i * VF_N);
-    for (j = 0; j < n; j += TILE_COLS, w += TILE_COLS * row) {
-        CLSA_UNROLL
-        for (c = 0; c < TILE_COLS; c++) {
-            acc[c] = vf_zero();
-            CLSA_UNROLL
-            for (i = 0; i < lines; i++) {
-                const char *line = w + c * row + i * LINE;
-
-                if (dtype == CLSA_KERNEL_BF16)
-                    chain_step_kept(&acc[c], kept + 2 * i, line);
-                else
-                    acc[c] = vf_fma(kept[i], vf_load((const float *)(const void *)line), acc[c]);
-            }
-        }
-        put4(y + j, vf_sum4(acc[0], acc[1], acc[2], acc[3]), least(TILE_COLS, n - j), 0);
-    }
-}
-
-/* Short rows that stream, a stage at a time. Stores leave in their order, so a line of y that is elsewhere would hold
- * up all of the next stage: lines are asked for some stages before. `dtype` is a compile-time constant. */
-CLSA_INLINE void staged(float *y, const float *x, const char *w, size_t n, size_t row,
-                        const enum clsa_kernel_dtype dtype)
-{
-    _Alignas(64) char stage[STAGE_BYTES];
-    const size_t rows = STAGE_BYTES / row, ahead = STAGES_AHEAD * rows;
-    size_t j;
-
-    for (j = 0; j < least(ahead, n); j += VF_N)
-        __builtin_prefetch(y + j, 1);
-    for (j = 0; j < n; j += rows) {
-        size_t count = least(rows, n - j);
-
-        if (j + ahead < n)
-            __builtin_prefetch(y + j + ahead, 1);
-        stage_fill(stage, w + j * row, count * row);
-        memset(stage + count * row, 0, -count % TILE_COLS * row); /* the last tile is whole */
-        if (row == SHORT_LINES / 2 * LINE)
-            short_rows(y + j, x, stage, count, SHORT_LINES / 2, dtype);
-        else
-            short_rows(y + j, x, stage, count, SHORT_LINES, dtype);
-    }
-}
-
 static void stream_f32(float *y, const float *x, const char *w, ptrdiff_t stride, size_t n, size_t k)
 {
-    if (stream_wants_stage(stride, k * sizeof *x))
-        staged(y, x, w, n, k * sizeof *x, CLSA_KERNEL_F32);
-    else if (stream_wants_help())
+    if (stream_wants_help())
         single_f32(y, x, w, stride, n, k, AHEAD_ROW_BYTES);
     else
         single_f32(y, x, w, stride, n, k, 0);
@@ -484,12 +407,6 @@ static void few(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const st
 
         for (r = 0; r < m; r++)
             split_row(split + r * SPLIT_PITCH, x + (ptrdiff_t)r * ldx + (ptrdiff_t)from, length);
-#if defined(__AVX512F__)
-        if (m == 1 && stream_wants_stage(w->row_stride_bytes, 2 * k)) {
-            staged(y, split, w->base, n, 2 * k, CLSA_KERNEL_BF16);
-            continue;
-        }
-#endif
         if (stream_wants_help())
             paired(y, ldy, split, (const char *)w->base + 2 * from, w->row_stride_bytes, m, n, length,
                    PAIR_STREAMED_WITH_HELP, from > 0);
@@ -498,6 +415,96 @@ static void few(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const st
                    PAIR_STREAMED, from > 0);
     }
 }
+
+#if defined(__AVX512F__)
+CLSA_INLINE void stage_line(char *to, const char *from, size_t at)
+{
+    _mm_prefetch(from + at + AHEAD_ROW_BYTES, _MM_HINT_T0);
+    vf_store((float *)(void *)(to + at), vf_load((const float *)(const void *)(from + at)));
+}
+
+/* `bytes`, a multiple of LINE and not 0. The first line stands apart from the loop as in pair_chain. A function of
+ * its own, or compilers run out of registers. */
+static __attribute__((noinline)) void stage_fill(char *to, const char *from, size_t bytes)
+{
+    size_t at;
+
+    stage_line(to, from, 0);
+    CLSA_ROLLED
+    for (at = LINE; at < bytes; at += LINE)
+        stage_line(to, from, at);
+}
+
+/* One row of x, in registers, and short rows in L1, one behind the other: `lines` each, a compile-time constant up to
+ * SHORT_LINES. bfloat16: x in the order of pairs. */
+CLSA_INLINE void short_rows(float *y, const float *x, const char *w, size_t n, const int lines,
+                            const enum clsa_kernel_dtype dtype)
+{
+    const int vectors = dtype == CLSA_KERNEL_BF16 ? 2 * lines : lines;
+    const ptrdiff_t row = (ptrdiff_t)lines * LINE;
+    vf kept[2 * SHORT_LINES], acc[TILE_COLS];
+    size_t j;
+    int c, i;
+
+    CLSA_UNROLL
+    for (i = 0; i < vectors; i++)
+        kept[i] = vf_load(x + i * VF_N);
+    for (j = 0; j < n; j += TILE_COLS, w += TILE_COLS * row) {
+        CLSA_UNROLL
+        for (c = 0; c < TILE_COLS; c++) {
+            acc[c] = vf_zero();
+            CLSA_UNROLL
+            for (i = 0; i < lines; i++) {
+                const char *line = w + c * row + i * LINE;
+
+                if (dtype == CLSA_KERNEL_BF16)
+                    chain_step_kept(&acc[c], kept + 2 * i, line);
+                else
+                    acc[c] = vf_fma(kept[i], vf_load((const float *)(const void *)line), acc[c]);
+            }
+        }
+        put4(y + j, vf_sum4(acc[0], acc[1], acc[2], acc[3]), least(TILE_COLS, n - j), 0);
+    }
+}
+
+/* Short rows that stream, a stage at a time. Stores leave in their order, so a line of y that is elsewhere would hold
+ * up all of the next stage: lines are asked for some stages before. `dtype` is a compile-time constant. */
+CLSA_INLINE void staged(float *y, const float *x, const char *w, size_t n, size_t row,
+                        const enum clsa_kernel_dtype dtype)
+{
+    _Alignas(64) char stage[STAGE_BYTES];
+    const size_t rows = STAGE_BYTES / row, ahead = STAGES_AHEAD * rows;
+    size_t j;
+
+    for (j = 0; j < least(ahead, n); j += VF_N)
+        __builtin_prefetch(y + j, 1);
+    for (j = 0; j < n; j += rows) {
+        size_t count = least(rows, n - j);
+
+        if (j + ahead < n)
+            __builtin_prefetch(y + j + ahead, 1);
+        stage_fill(stage, w + j * row, count * row);
+        memset(stage + count * row, 0, -count % TILE_COLS * row); /* the last tile is whole */
+        if (row == SHORT_LINES / 2 * LINE)
+            short_rows(y + j, x, stage, count, SHORT_LINES / 2, dtype);
+        else
+            short_rows(y + j, x, stage, count, SHORT_LINES, dtype);
+    }
+}
+
+/* One row of x and short rows of w, as stream_wants_stage wants them. */
+static void staged_rows(float *y, const float *x, const struct clsa_rows *w, size_t n, size_t k)
+{
+    _Alignas(64) float split[SHORT_LINES * PAIR];
+
+    if (w->dtype == CLSA_KERNEL_BF16) {
+        split_row(split, x, k);
+        staged(y, split, w->base, n, 2 * k, CLSA_KERNEL_BF16);
+    } else {
+        staged(y, x, w->base, n, k * sizeof *x, CLSA_KERNEL_F32);
+    }
+}
+#endif
 
 void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const struct clsa_rows *w,
                  size_t m, size_t n, size_t k)
@@ -512,6 +519,10 @@ void clsa_x_gemm(float *y, ptrdiff_t ldy, const float *x, ptrdiff_t ldx, const s
             for (from = 0; from < k; from += CLSA_X_RUN)
                 packed(y + (ptrdiff_t)i * ldy, ldy, x + (ptrdiff_t)i * ldx, ldx, w,
                        least(BLOCK_ROWS, m - i), n, k, from);
+#if defined(__AVX512F__)
+    } else if (m == 1 && stream_wants_stage(w, k)) {
+        staged_rows(y, x, w, n, k);
+#endif
     } else if (w->dtype == CLSA_KERNEL_BF16) {
         few(y, ldy, x, ldx, w, m, n, k);
     } else {

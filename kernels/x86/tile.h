@@ -161,14 +161,26 @@ enum {
     SHORT_LINES = 8     /* of a short row: this many, or half of it; 256 or 512 bytes */
 };
 
-/* Whether short rows of so many bytes, one behind the other, had better be copied first. Where prefetch learns from
- * the instruction, one loop over all lines streams as fast as memory gives them; products step over several rows at a
- * time and get 3 % less on a quiet core, a quarter less beside a busy one. Where rows come from the last cache the copy
- * costs a tenth of the rate. Measured on Zen 5 alone. */
-CLSA_INLINE int stream_wants_stage(ptrdiff_t stride, size_t row_bytes)
+/* Whether rows of k values, if they are short and lie one behind the other, had better be copied first. Where prefetch
+ * learns from the instruction, one loop over all lines streams as fast as memory gives them; products step over several
+ * rows at a time and get 3 % less on a quiet core, a quarter less beside a busy one. Where rows come from the last cache
+ * the copy costs a tenth of the rate. Measured on Zen 5 alone. */
+CLSA_INLINE int stream_wants_stage(const struct clsa_rows *w, size_t k)
 {
-    return (row_bytes == SHORT_LINES * LINE || row_bytes == SHORT_LINES / 2 * LINE) &&
-           stride == (ptrdiff_t)row_bytes && __builtin_cpu_is("amd") && stream_wants_help();
+    size_t row = clsa_kernel_row_bytes(w->dtype, k);
+
+    return (row == SHORT_LINES * LINE || row == SHORT_LINES / 2 * LINE) && w->row_stride_bytes == (ptrdiff_t)row &&
+           (w->dtype == CLSA_KERNEL_F32 || w->dtype == CLSA_KERNEL_BF16) && __builtin_cpu_is("amd") &&
+           stream_wants_help();
+}
+
+/* A line of bfloat16 values in pairs. */
+CLSA_INLINE void load_line(const char *line, vf *even, vf *odd)
+{
+    __m512i values = _mm512_loadu_si512(line);
+
+    __asm__("" : "+v"(values)); /* one load, not one for each half */
+    vf_pair(values, even, odd);
 }
 
 /* acc[r] += x[r] . w over the PAIR values of a row of w from l on. */
@@ -187,24 +199,20 @@ CLSA_INLINE void chain_add(vf *acc, const float *const *x, size_t l, vf even, vf
 CLSA_INLINE void chain_step(vf *acc, const float *const *x, const char *w, size_t l, const int rows,
                             const ptrdiff_t ahead_bytes)
 {
-    __m512i values = _mm512_loadu_si512(w + 2 * l);
     vf even, odd;
 
-    __asm__("" : "+v"(values)); /* one load, not one for each half */
+    load_line(w + 2 * l, &even, &odd);
     if (ahead_bytes > 0)
         _mm_prefetch(w + ahead_bytes + 2 * l, _MM_HINT_T0);
-    vf_pair(values, &even, &odd);
     chain_add(acc, x, l, even, odd, rows);
 }
 
 /* acc += x . w over a line of a row of w, x in registers. */
 CLSA_INLINE void chain_step_kept(vf *acc, const vf *x, const char *line)
 {
-    __m512i values = _mm512_loadu_si512(line);
     vf even, odd;
 
-    __asm__("" : "+v"(values)); /* one load, not one for each half */
-    vf_pair(values, &even, &odd);
+    load_line(line, &even, &odd);
     *acc = vf_fma(x[1], odd, vf_fma(x[0], even, *acc));
 }
 
