@@ -11,6 +11,7 @@
 #include "hwmodels/cpu.h"
 #include "hwmodels/gpu.h"
 #include "sim/base/alloc.h"
+#include "sim/replay/chance.h"
 #include "sim/replay/interval.h"
 #include "sim/replay/map.h"
 #include "sim/replay/map_cpu.h"
@@ -112,7 +113,9 @@ struct ask {
 struct op_class {
     const struct clsa_op *op;        /* the first of them */
     struct clsa_gpu_kernel *kernels; /* GPU */
-    struct clsa_cpu_call call;       /* CPU */
+    struct clsa_cpu_call call;       /* CPU: its first n_mapped streams as mapped */
+    unsigned n_mapped;
+    uint8_t others[CLSA_CPU_STREAMS]; /* of a stream of selected rows: the first stream of those that other sets used last */
     unsigned n_kernels, n_found;
     struct ask *asks;                /* GPU */
     double *found;                   /* parts found by stream, which `last` was timed with */
@@ -131,6 +134,7 @@ struct pricing {
     const struct clsa_closed_request *r;
     struct clsa_distances distances;
     struct clsa_stack stack;    /* CPU: where the last touches of the first stand */
+    struct clsa_chance chance;  /* CPU: those of selections */
     struct clsa_distances ages; /* CPU: the same with a clock of seconds, for what others push out */
     double l2_all, l2_none; /* reuse distances that L2 keeps wholly, and not at all */
     struct op_class *classes;
@@ -153,6 +157,28 @@ static void pricing_destroy(struct pricing *p)
     clsa_distances_destroy(&p->distances);
     clsa_distances_destroy(&p->ages);
     clsa_stack_destroy(&p->stack);
+    clsa_chance_destroy(&p->chance);
+}
+
+/* Room behind the mapped streams for those parts of selections that other sets used last; false when there is none. */
+static bool add_others(struct op_class *c)
+{
+    struct clsa_cpu_call *call = &c->call;
+    c->n_mapped = call->n_streams;
+    for (unsigned i = 0; i < c->n_mapped; i++) {
+        const struct clsa_cpu_stream *s = &call->streams[i];
+        if (s->row_bytes <= 0 || s->bytes <= 0 || c->op->operands[s->operand].axis != CLSA_AXIS_SELECTED)
+            continue;
+        if (call->n_streams + CLSA_CHANCE_OTHERS > CLSA_CPU_STREAMS)
+            return false;
+        c->others[i] = (uint8_t)call->n_streams;
+        for (unsigned other = 0; other < CLSA_CHANCE_OTHERS; other++) {
+            struct clsa_cpu_stream *of = &call->streams[call->n_streams++];
+            *of = *s;
+            of->bytes = of->cold_bytes = 0;
+        }
+    }
+    return true;
 }
 
 /* All that mapping may look at, but layer, set and addresses; the fields from m to n_operands lie
@@ -195,7 +221,9 @@ static int class_init(struct pricing *p, struct op_class *c, const struct clsa_o
     c->last.part = (uint8_t)clsa_op_part(op);
     if (r->machine->kind == CLSA_MACHINE_CPU) {
         clsa_map_cpu(r->step, op, r->machine, r->impl, &c->call);
-        c->n_found = 3 * c->call.n_streams;
+        if (!add_others(c))
+            return clsa_fail(p->err, CLSA_ELIMIT, "an op of more than %d streams", CLSA_CPU_STREAMS);
+        c->n_found = 4 * c->call.n_streams;
     } else {
         struct clsa_kernel_list list;
         const int status = clsa_map_op(r->step, op, r->machine, r->impl, &list, p->err);
@@ -350,28 +378,61 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
     set_outcome(c, seconds, l1, l2, dram);
 }
 
-/* On a CPU what is found is the distance itself, which several levels judge. */
+/* What a stream of a CPU finds: the distance itself, which several levels judge. The pool may differ between ops of equal
+ * shape (one plane, or all of them). */
+static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const struct clsa_operand *o,
+                        const struct clsa_chance_part *found)
+{
+    struct clsa_cpu_stream *s = &c->call.streams[i];
+    s->bytes = found->bytes;
+    s->distance = found->distance;
+    s->age = found->age;
+    if (s->row_bytes > 0)
+        s->pool_bytes = (double)p->r->step->tensors[o->tensor].bytes;
+    keep_found(c, 4 * i, s->bytes);
+    keep_found(c, 4 * i + 1, s->distance);
+    keep_found(c, 4 * i + 2, p->r->machine->l3_foreign > 0 ? s->age : 0);
+    keep_found(c, 4 * i + 3, s->pool_bytes);
+}
+
+/* The rows of stream i, told apart by who used them last. */
+static int find_selection(struct pricing *p, struct op_class *c, const struct clsa_op *op, unsigned i)
+{
+    const struct clsa_cpu_stream *s = &c->call.streams[i];
+    const struct clsa_operand *o = &op->operands[s->operand];
+    const double keys = (double)clsa_op_keys_total(p->r->step, op);
+    const uint64_t set = (uint64_t)p->distances.variant << 32 | (uint32_t)op->set;
+    struct clsa_chance_part parts[1 + CLSA_CHANCE_OTHERS];
+    double bytes = s->bytes;
+    for (unsigned j = 0; j < CLSA_CHANCE_OTHERS; j++)
+        bytes += c->call.streams[c->others[i] + j].bytes;
+    if (clsa_chance_touch(&p->chance, &p->stack, o, set, bytes, fmin(1, bytes / s->row_bytes / fmax(1, keys)),
+                          p->ages.clock, parts))
+        return CLSA_ENOMEM;
+    keep_stream(p, c, i, o, &parts[0]);
+    for (unsigned j = 0; j < CLSA_CHANCE_OTHERS; j++)
+        keep_stream(p, c, c->others[i] + j, o, &parts[1 + j]);
+    return 0;
+}
+
 static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op *op)
 {
-    const struct clsa_machine *m = p->r->machine;
-    for (unsigned i = 0; i < c->call.n_streams; i++) {
-        struct clsa_cpu_stream *s = &c->call.streams[i];
-        double *touched = clsa_distances_find(&p->distances, op, &op->operands[s->operand]);
-        double *last = clsa_distances_find(&p->ages, op, &op->operands[s->operand]);
-        if (!touched || !last)
-            return CLSA_ENOMEM;
-        if (clsa_stack_touch(&p->stack, touched, s->bytes, &s->distance))
-            return CLSA_ENOMEM;
-        s->age = p->ages.clock - *last;
-        *last = p->ages.clock;
-        keep_found(c, 3 * i, s->distance);
-        keep_found(c, 3 * i + 2, m->l3_foreign > 0 ? s->age : 0);
-        if (s->row_bytes > 0) {
-            /* The pool may differ between ops of equal shape (one plane, or all of them). */
-            s->pool_bytes =
-                (double)p->r->step->tensors[op->operands[s->operand].tensor].bytes;
-            keep_found(c, 3 * i + 1, s->pool_bytes);
+    for (unsigned i = 0; i < c->n_mapped; i++) {
+        const struct clsa_cpu_stream *s = &c->call.streams[i];
+        const struct clsa_operand *o = &op->operands[s->operand];
+        struct clsa_chance_part found = {.bytes = s->bytes};
+        if (c->others[i]) {
+            if (find_selection(p, c, op, i))
+                return CLSA_ENOMEM;
+            continue;
         }
+        double *touched = clsa_distances_find(&p->distances, op, o);
+        double *last = clsa_distances_find(&p->ages, op, o);
+        if (!touched || !last || clsa_stack_touch(&p->stack, touched, s->bytes, &found.distance))
+            return CLSA_ENOMEM;
+        found.age = p->ages.clock - *last;
+        *last = p->ages.clock;
+        keep_stream(p, c, i, o, &found);
     }
     return 0;
 }

@@ -5,6 +5,7 @@ libclsa_replay_a_SOURCES =
 libclsa_replay_a_SOURCES += sim/replay/closed.c sim/replay/closed.h \
   sim/replay/map.c sim/replay/map.h sim/replay/map_small.c sim/replay/map_triton.c \
   sim/replay/reuse.c sim/replay/reuse.h \
+  sim/replay/chance.c sim/replay/chance.h \
   sim/replay/validate_rows.c sim/replay/validate_table.c sim/replay/validate_table.h
 libclsa_replay_a_SOURCES += sim/replay/calibrate.c sim/replay/calibrate.h
 

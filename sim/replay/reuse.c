@@ -126,21 +126,31 @@ static int stack_grow(struct clsa_stack *s)
     return 0;
 }
 
-int clsa_stack_touch(struct clsa_stack *s, double *touched, double bytes, double *distance)
+double clsa_stack_since(const struct clsa_stack *s, double touched)
 {
     double before = 0;
+    for (size_t i = (size_t)touched; i > 0; i -= low_bit(i))
+        before += s->sums[i];
+    return fmax(0, s->total - before);
+}
+
+void clsa_stack_take(struct clsa_stack *s, double touched, double bytes)
+{
+    const size_t at = (size_t)touched;
+    const double gone = fmin(bytes, s->bytes[at]);
+    s->bytes[at] -= gone;
+    s->total -= gone;
+    for (size_t i = at; i <= s->n; i += low_bit(i))
+        s->sums[i] -= gone;
+}
+
+int clsa_stack_touch(struct clsa_stack *s, double *touched, double bytes, double *distance)
+{
     *distance = INFINITY;
     if (*touched >= 0) {
-        const size_t last = (size_t)*touched;
-        for (size_t i = last; i > 0; i -= low_bit(i))
-            before += s->sums[i];
-        *distance = fmax(0, s->total - before) + bytes;
-        if (last > 0) {
-            const double gone = s->bytes[last];
-            s->total -= gone;
-            for (size_t i = last; i <= s->n; i += low_bit(i))
-                s->sums[i] -= gone;
-        }
+        *distance = clsa_stack_since(s, *touched) + bytes;
+        if (*touched > 0)
+            clsa_stack_take(s, *touched, INFINITY);
     }
     if (s->n == s->room && stack_grow(s))
         return CLSA_ENOMEM;

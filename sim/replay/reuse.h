@@ -62,6 +62,9 @@ struct clsa_stack {
  * *touched to this one and *distance to the distinct bytes since, its own included (INFINITY for never).
  * Starts from zeroes; sums and bytes are freed by clsa_stack_destroy. Returns 0 or CLSA_ENOMEM. */
 int clsa_stack_touch(struct clsa_stack *stack, double *touched, double bytes, double *distance);
+/* Distinct bytes touched since the touch at `touched` (from 1); takes up to so many from those it is the last touch of. */
+double clsa_stack_since(const struct clsa_stack *stack, double touched);
+void clsa_stack_take(struct clsa_stack *stack, double touched, double bytes);
 void clsa_stack_destroy(struct clsa_stack *stack);
 
 #endif

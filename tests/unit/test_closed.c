@@ -8,12 +8,10 @@
 
 #include "sim/base/alloc.h"
 #include "sim/base/file.h"
-#include "sim/base/rng.h"
 #include "sim/model/plan.h"
 #include "sim/replay/calibrate.h"
 #include "sim/replay/closed.h"
 #include "sim/replay/interval.h"
-#include "sim/replay/reuse.h"
 #include "sim/replay/validate_table.h"
 
 static struct clsa_machine machine(const char *name, const char *set)
@@ -284,91 +282,6 @@ START_TEST(lack_of_memory_is_an_error)
     clsa_plan_destroy(&step);
     clsa_impl_destroy(&impl);
     clsa_machine_destroy(&m);
-}
-END_TEST
-
-/* ---- reuse distances ---- */
-
-START_TEST(distances_of_a_cyclic_sweep)
-{
-    /* Three tensors of 10, 20 and 30 bytes in turn: each comes again after all 60. */
-    struct clsa_tensor tensors[3] = {{.kind = CLSA_TENSOR_WEIGHT}, {.kind = CLSA_TENSOR_WEIGHT},
-                                     {.kind = CLSA_TENSOR_WEIGHT}};
-    const struct clsa_step step = {.n_tensors = 3, .tensors = tensors};
-    const struct clsa_op op = {.kind = CLSA_OP_GEMM, .set = -1};
-    struct clsa_distances d;
-    ck_assert_int_eq(clsa_distances_init(&d, &step, true), 0);
-    for (unsigned round = 0; round < 3; round++)
-        for (uint32_t t = 0; t < 3; t++) {
-            const struct clsa_operand o = {.tensor = t, .axis = CLSA_AXIS_N};
-            const double bytes = 10 * (t + 1);
-            double *touched = clsa_distances_find(&d, &op, &o);
-            if (round == 0)
-                ck_assert(*touched < 0);
-            else
-                ck_assert_double_eq(d.clock - *touched + bytes, 60);
-            d.clock += bytes;
-            *touched = d.clock;
-            if (round == 0 && t == 2)
-                ck_assert_double_eq(clsa_distances_next(&d), 30); /* the last one's, less itself */
-        }
-    clsa_distances_destroy(&d);
-}
-END_TEST
-
-START_TEST(distances_tell_pieces_of_caches_apart)
-{
-    struct clsa_tensor tensor = {.kind = CLSA_TENSOR_KV};
-    const struct clsa_step step = {.n_tensors = 1, .tensors = &tensor};
-    struct clsa_op op = {.kind = CLSA_OP_ATTN_SPARSE, .set = 0};
-    struct clsa_operand o = {.axis = CLSA_AXIS_SELECTED};
-    struct clsa_distances d;
-    ck_assert_int_eq(clsa_distances_init(&d, &step, false), 0);
-    *clsa_distances_find(&d, &op, &o) = 1;
-    op.set = 1; /* another selection */
-    ck_assert(*clsa_distances_find(&d, &op, &o) < 0);
-    op.set = 0;
-    ck_assert_double_eq(*clsa_distances_find(&d, &op, &o), 1);
-    o.axis = CLSA_AXIS_NEW; /* an append touches the rows it writes, not those read */
-    ck_assert(*clsa_distances_find(&d, &op, &o) < 0);
-    o.axis = CLSA_AXIS_SELECTED;
-    for (o.offset = 1; o.offset < 3000; o.offset++) { /* planes; the table grows meanwhile */
-        ck_assert(*clsa_distances_find(&d, &op, &o) < 0);
-        *clsa_distances_find(&d, &op, &o) = (double)o.offset;
-    }
-    for (o.offset = 1; o.offset < 3000; o.offset++)
-        ck_assert_double_eq(*clsa_distances_find(&d, &op, &o), (double)o.offset);
-    clsa_distances_destroy(&d);
-}
-END_TEST
-
-/* Held against adding up what was touched last since then. */
-START_TEST(stack_distances_count_distinct_bytes)
-{
-    enum { PIECES = 40, TOUCHES = 5000 };
-    struct clsa_stack stack = {0};
-    double touched[PIECES], bytes[PIECES], distance;
-    unsigned when[PIECES] = {0};
-    struct clsa_rng rng;
-    clsa_rng_seed(&rng, 7);
-    for (int i = 0; i < PIECES; i++) {
-        touched[i] = -INFINITY;
-        bytes[i] = 0;
-    }
-    touched[0] = 0; /* there before all others */
-    for (unsigned now = 1; now <= TOUCHES; now++) {
-        const uint64_t piece = clsa_rng_below(&rng, PIECES);
-        const double mine = (double)clsa_rng_below(&rng, 1000);
-        double since = mine;
-        for (int i = 0; i < PIECES; i++)
-            since += when[i] > when[piece] ? bytes[i] : 0;
-        const bool known = touched[piece] >= 0;
-        ck_assert_int_eq(clsa_stack_touch(&stack, &touched[piece], mine, &distance), 0);
-        ck_assert(known ? fabs(distance - since) < 1e-6 : isinf(distance));
-        bytes[piece] = mine;
-        when[piece] = now;
-    }
-    clsa_stack_destroy(&stack);
 }
 END_TEST
 
@@ -673,9 +586,6 @@ static Suite *suite(void)
     tcase_add_test(c, lack_of_memory_is_an_error);
     suite_add_tcase(s, c);
     c = tcase_create("parts");
-    tcase_add_test(c, distances_of_a_cyclic_sweep);
-    tcase_add_test(c, distances_tell_pieces_of_caches_apart);
-    tcase_add_test(c, stack_distances_count_distinct_bytes);
     tcase_add_test(c, intervals_widen_with_distance);
     suite_add_tcase(s, c);
     c = tcase_create("tables");
