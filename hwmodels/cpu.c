@@ -22,13 +22,6 @@
  * with loads). */
 #define BESIDE_ANOTHER 0.6
 
-/* Looks at memory scatter more than what runs between them. So what streams from there follows by these powers the look
- * beyond caches and the one around their end. Chosen by regressions over 57 rounds on two Zen 5 cores: within a state of
- * their neighbours index scores follow by 0.5 and 0.45 (0.65 and 0.1 since they copy their keys first), large products by
- * 0.35 and 0.1; from state to state by 0.8. */
-#define FAR_LOOK 0.5
-#define EDGE_LOOK 0.3
-
 /* Times closer than this are the same. */
 #define ROUND 1e-9
 
@@ -102,6 +95,7 @@ static double curve_seconds(const struct clsa_machine *m, const struct clsa_curv
     return alone + (of_all - alone) * (at->threads - 1) / (m->core_count - 1);
 }
 
+const unsigned clsa_probe_idle_us[CLSA_PROBE_IDLES] = {2000, 16000};
 const double clsa_probe_stream_bytes[CLSA_PROBE_STREAMS] = {8 * MIB, 16 * MIB, 32 * MIB, 128 * MIB};
 
 /* The part of a stream's rate that was found: by footprint between those that looks went through. */
@@ -161,20 +155,26 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
     out->in_cache = fmax(in_l2, 1 - fmax(0, out->latency - l3) / fmax(1e-12, m->dram_latency - l3));
 }
 
-double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, double bytes, double seconds, double kept)
+double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, double bytes,
+                        const struct clsa_cpu_idle *idle, unsigned n)
 {
     struct clsa_machine m = *machine; /* borrows the strings */
-    /* Ten caches full in that time leave nothing. */
-    double low = log(CLSA_CPU_FOREIGN_LEAST), high = log(fmax(1, 10 * m.l3_size / seconds));
-    if (!m.curve_stream.n)
-        return fmax(CLSA_CPU_FOREIGN_LEAST, -log(fmin(1, kept)) * m.l3_size / seconds);
+    /* Ten caches full in the shortest of the waits leave nothing. */
+    double low = log(CLSA_CPU_FOREIGN_LEAST), high = low;
+    for (unsigned i = 0; i < n; i++)
+        high = fmax(high, log(10 * m.l3_size / idle[i].seconds));
     while (high - low > 1e-6) {
         const double middle = (low + high) / 2;
-        struct clsa_cpu_place at;
+        double more = 0; /* left than should be */
         m.l3_foreign = machine->l3_foreign > 0 ? machine->l3_foreign : exp(middle);
         m.l3_foreign_share = exp(middle) / m.l3_foreign;
-        place_by_curves(&m, bytes, seconds, threads, &at);
-        if (at.dram < 1 - kept)
+        for (unsigned i = 0; i < n; i++) {
+            struct clsa_cpu_place at = {0};
+            if (m.curve_stream.n)
+                place_by_curves(&m, bytes, idle[i].seconds, threads, &at);
+            more += (m.curve_stream.n ? 1 - at.dram : clsa_cpu_left(&m, idle[i].seconds)) - idle[i].kept;
+        }
+        if (more > 0)
             low = middle;
         else
             high = middle;
@@ -497,7 +497,8 @@ const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES] = {
     {"stream_16m_gbps", offsetof(struct clsa_probe, stream[1]), 1e9, 2},
     {"stream_32m_gbps", offsetof(struct clsa_probe, stream[2]), 1e9, 2},
     {"handed_gbps", offsetof(struct clsa_probe, handed), 1e9, 3},
-    {"kept", offsetof(struct clsa_probe, kept), 1, 4},
+    {"kept", offsetof(struct clsa_probe, kept[0]), 1, 4},
+    {"kept_16ms", offsetof(struct clsa_probe, kept[1]), 1, 4},
     {"slowest", offsetof(struct clsa_probe, slowest), 1, 3},
     {"first", offsetof(struct clsa_probe, first), 1, 3}};
 
@@ -542,16 +543,20 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
     for (int i = 1; i < CLSA_PROBE_STREAMS - 1; i++)
         if (!(streams[i] > 0))
             streams[i] = streams[0] * pow(far / streams[0], 0.25 * i);
-    const double foreign = probe->kept > 0 && m.l3_foreign > 0
-                               ? clsa_cpu_foreign(&m, n, (double)CLSA_PROBE_IDLE_BYTES, CLSA_PROBE_IDLE_US * 1e-6,
-                                                  probe->kept) / m.l3_foreign
+    struct clsa_cpu_idle idle[CLSA_PROBE_IDLES];
+    unsigned waits = 0;
+    for (int i = 0; i < CLSA_PROBE_IDLES; i++)
+        if (probe->kept[i] > 0)
+            idle[waits++] = (struct clsa_cpu_idle){clsa_probe_idle_us[i] * 1e-6, probe->kept[i]};
+    const double foreign = waits && m.l3_foreign > 0
+                               ? clsa_cpu_foreign(&m, n, (double)CLSA_PROBE_IDLE_BYTES, idle, waits) / m.l3_foreign
                                : 1;
     const struct clsa_cpu_share shares[CLSA_CPU_SHARES] = {
         {CLSA_MACHINE_core_share, core},
         {CLSA_MACHINE_stream_share_8m, streams[0]},
         {CLSA_MACHINE_stream_share_16m, streams[1]},
         {CLSA_MACHINE_stream_share_32m, streams[2]},
-        {CLSA_MACHINE_dram_share, pow(far, FAR_LOOK) * pow(streams[CLSA_PROBE_STREAMS - 2], EDGE_LOOK)},
+        {CLSA_MACHINE_dram_share, pow(far, m.look_far) * pow(streams[CLSA_PROBE_STREAMS - 2], m.look_edge)},
         {CLSA_MACHINE_l3_foreign_share, fmin(100, fmax(0.01, foreign))},
         {CLSA_MACHINE_core_handed_share, probe->handed > 0 && m.core_handed > 0 ? probe->handed / m.core_handed : 1},
         {CLSA_MACHINE_core_first_share, probe->first > 0 ? probe->first : 1},

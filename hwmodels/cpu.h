@@ -121,7 +121,10 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
  * least four last caches. */
 #define CLSA_PROBE_STREAMS 4
 extern const double clsa_probe_stream_bytes[CLSA_PROBE_STREAMS];
-#define CLSA_PROBE_IDLE_US 2000
+/* A look waits so long beside what it has read and reads it again: large last caches lose nothing for milliseconds and
+ * then all of it. */
+#define CLSA_PROBE_IDLES 2
+extern const unsigned clsa_probe_idle_us[CLSA_PROBE_IDLES];
 #define CLSA_PROBE_IDLE_BYTES (UINT64_C(4) << 20) /* of each thread: beyond its L2, inside a last cache */
 struct clsa_probe {
     double flops;      /* a second, of vector.mixed */
@@ -130,15 +133,21 @@ struct clsa_probe {
     double handed;     /* bytes a second that one thread reads of what the others just wrote */
     double slowest;    /* of the threads' rates, over their mean */
     double first;      /* of the thread that works where one does, over the mean */
-    double kept;       /* part of 4 MiB a thread that caches still have after CLSA_PROBE_IDLE_US idle */
+    double kept[CLSA_PROBE_IDLES]; /* parts of 4 MiB a thread that caches still have after those waits */
 };
 
-/* Bytes a second that others bring into the last cache if `kept` of `bytes` a thread are left after `seconds` idle: as
- * many as make streams find that much less of it, by the machine's curve of them, which was measured beside l3.foreign
- * (0: beside as many); without one, by the size of the cache and random replacement. At least
+/* What is left of a footprint after seconds idle. */
+struct clsa_cpu_idle {
+    double seconds, kept;
+};
+
+/* Bytes a second that others bring into the last cache if so much of `bytes` a thread is left after each of n >= 1
+ * waits: as many as make streams find that much less of it, by the machine's curve of them, which was measured beside
+ * l3.foreign (0: beside as many); without one, by the size of the cache and random replacement. At least
  * CLSA_CPU_FOREIGN_LEAST, since fewer cannot be told from none. */
 #define CLSA_CPU_FOREIGN_LEAST 1e8
-double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, double bytes, double seconds, double kept);
+double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, double bytes,
+                        const struct clsa_cpu_idle *idle, unsigned n);
 
 /* The part of a footprint that the last cache kept while it lay idle, from rates of sweeps right after another, after
  * the wait, and from memory. Between 0.02 and 1. */
@@ -152,7 +161,7 @@ struct clsa_probe_figure {
     double unit;
     int decimals;
 };
-#define CLSA_PROBE_FIGURES 10
+#define CLSA_PROBE_FIGURES 11
 extern const struct clsa_probe_figure clsa_probe_figures[CLSA_PROBE_FIGURES];
 double clsa_probe_get(const struct clsa_probe *probe, int figure); /* in the column's unit */
 void clsa_probe_set(struct clsa_probe *probe, int figure, double value);

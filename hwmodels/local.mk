@@ -61,6 +61,7 @@ nobase_dist_pkgdata_DATA += hwmodels/machines/epyc-genoa.csv
 nobase_dist_pkgdata_DATA += hwmodels/machines/toy-gpu.csv
 nobase_dist_pkgdata_DATA += hwmodels/machines/toy-cpu.csv
 nobase_dist_pkgdata_DATA += hwmodels/implementations/native.csv
+nobase_dist_pkgdata_DATA += hwmodels/implementations/native-golden-cove.csv
 libclsa_hwmodels_a_SOURCES += hwmodels/cpu.c hwmodels/cpu.h
 
 # Measured times, with where they come from.

@@ -225,7 +225,7 @@ static bool curves_cover(enum clsa_machine_parameter p)
     return false;
 }
 
-/* Kind and title rows; other rows fill `last`, the winning row of each parameter. */
+/* Kind, title and implementation rows; other rows fill `last`, the winning row of each parameter. */
 static int sort_rows(const struct clsa_sheet *sheet, struct clsa_machine *m,
                      const struct clsa_sheet_row **last, struct clsa_err *err)
 {
@@ -233,6 +233,12 @@ static int sort_rows(const struct clsa_sheet *sheet, struct clsa_machine *m,
         const struct clsa_sheet_row *row = &sheet->rows[i];
         if (strcmp(row->parameter, "title") == 0) {
             snprintf(m->title, sizeof m->title, "%s", row->value);
+            continue;
+        }
+        if (strcmp(row->parameter, "implementation") == 0) {
+            if (strlen(row->value) >= sizeof m->implementation)
+                return clsa_sheet_fail(row, CLSA_ERANGE, err, "longer than any implementation's name");
+            snprintf(m->implementation, sizeof m->implementation, "%s", row->value);
             continue;
         }
         if (strcmp(row->parameter, "kind") == 0) {
@@ -258,6 +264,13 @@ static int sort_rows(const struct clsa_sheet *sheet, struct clsa_machine *m,
         last[p] = row;
     }
     return 0;
+}
+
+const char *clsa_machine_implementation(const struct clsa_machine *machine)
+{
+    if (*machine->implementation)
+        return machine->implementation;
+    return machine->kind == CLSA_MACHINE_CPU ? "native" : "tuned";
 }
 
 int clsa_machine_read(const char *name, const char *const *sets, size_t n_sets,

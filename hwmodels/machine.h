@@ -139,6 +139,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "part of the peak that long streaming reads reach")                                          \
     X(dram_share, "dram.share", COUNT, CLSA_MAY_CPU, 1, 0.01, 10,                                  \
       "part of the memory's rate that others leave now")                                           \
+    X(look_far, "look.far", COUNT, CLSA_MAY_CPU, 0.5, 0, 4,                                        \
+      "power by which ops follow what looks at memory find (fitted on Zen 5)")                     \
+    X(look_edge, "look.edge", COUNT, CLSA_MAY_CPU, 0.3, 0, 4,                                      \
+      "power by which what streams from memory follows the look at 32 MiB (fitted on Zen 5)")      \
     X(dram_random, "dram.random", COUNT, CLSA_MAY_CPU, 1, 0.01, 1,                                 \
       "part of the peak that rows at random places reach, all cores together")                     \
     X(dram_mixed, "dram.mixed", COUNT, CLSA_MAY_BOTH, 0.75, 0.05, 1,                               \
@@ -262,6 +266,7 @@ struct clsa_machine_row {
 struct clsa_machine {
     char name[64];
     char title[128]; /* row `title`, optional: what people call it */
+    char implementation[64]; /* row `implementation`, optional: the one that predictions take unless told otherwise */
     enum clsa_machine_kind kind;
 #define X(field, name, dim, need, def, lo, hi, doc) double field;
     CLSA_MACHINE_TABLE(X)
@@ -277,11 +282,13 @@ struct clsa_machine {
 
 /* Reads a machine by name (a file of hwmodels/machines) or path, follows its `base` rows (at most 8
  * deep, a loop is an error), applies n_sets overrides of the form "name=VALUE[ ]UNIT", checks all.
- * Besides the parameters a file has rows `kind` (gpu or cpu; unit -), and may have `base` and
- * `title`. Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE (a bad override),
+ * Besides the parameters a file has rows `kind` (gpu or cpu; unit -), and may have `base`,
+ * `title` and `implementation`. Returns 0, CLSA_ENOTFOUND, CLSA_EFORMAT, CLSA_ERANGE, CLSA_EUSAGE (a bad override),
  * CLSA_EIO or CLSA_ENOMEM. The caller releases *out with clsa_machine_destroy. */
 int clsa_machine_read(const char *name, const char *const *sets, size_t n_sets,
                       struct clsa_machine *out, struct clsa_err *err);
+/* What predictions take unless told otherwise: the machine's own, else "native" on a CPU and "tuned" on a GPU. */
+const char *clsa_machine_implementation(const struct clsa_machine *machine);
 /* Takes NULL and zeroed structs. */
 void clsa_machine_destroy(struct clsa_machine *machine);
 

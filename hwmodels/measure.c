@@ -16,6 +16,7 @@
 #define ROUNDS_NS UINT64_C(42000000000)
 /* Few samples of what lay idle, since each waits. */
 #define AGAIN_SAMPLES 25
+#define AGAIN_SAMPLES_LONG 9
 
 /* ---- what the operating system says ---- */
 
@@ -39,6 +40,7 @@ static void ask_system(struct clsa_bench *b)
     say(b, "ways_l3", clsa_host_cache(3, "ways_of_associativity", _SC_LEVEL3_CACHE_ASSOC), "-");
     say(b, "memory", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), "B");
     say(b, "huge_pages", clsa_host_huge_pages(), "-");
+    say(b, "golden_cove", clsa_host_golden_cove(), "-");
     uint32_t entries = 0, walkers = 0;
     if (clsa_host_translation(&entries, &walkers)) {
         say(b, "tlb_entries", entries, "-");
@@ -63,34 +65,56 @@ static void measure_core(struct clsa_bench *b)
     }
 }
 
+/* Memory of its own for what all threads read, as far as there is some: a last cache may keep in place what several cores
+ * have read and move what one has (Intel's since Skylake do, and stream the former a quarter faster). */
+static struct clsa_area apart(const struct clsa_area *area, uint64_t bytes)
+{
+    struct clsa_area a = *area;
+    if (bytes <= a.bytes / 2)
+        a.base += a.bytes / 2 / CLSA_PAGE_HUGE * CLSA_PAGE_HUGE;
+    a.bytes = bytes;
+    return a;
+}
+
 /* Latency and streams over footprints inside and around the caches, in huge pages. */
 static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
 {
     static const uint64_t kib[] = {16,   256,   512,   1024,  2048,  3072,  4096,  6144,  8192,
                                    12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072};
-    static const uint64_t reads[] = {16,    256,   512,   1024,  2048,  4096,  8192,  16384,
-                                     24576, 32768, 49152, 65536, 98304, 131072, 196608};
+    static const uint64_t reads[] = {16,    256,   512,   1024,  2048,  4096,  8192,   16384,
+                                     24576, 32768, 49152, 65536, 81920, 98304, 131072, 196608};
     struct clsa_area a = *huge;
     for (size_t i = 0; i < sizeof kib / sizeof *kib && !b->status; i++)
         if ((a.bytes = kib[i] << 10) <= huge->bytes)
             clsa_bench_latency(b, &a);
     for (size_t i = 0; i < sizeof reads / sizeof *reads && !b->status; i++)
-        for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++)
-            if ((a.bytes = (reads[i] << 10) * (all ? b->threads : 1)) <= huge->bytes && !b->status)
+        for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++) {
+            const uint64_t bytes = (reads[i] << 10) * (all ? b->threads : 1);
+            a = all ? apart(huge, bytes) : *huge;
+            if (bytes <= huge->bytes && !b->status)
                 clsa_bench_read(b, &a, reads[i] << 10, all ? b->threads : 1);
+        }
+    a = *huge;
     a.bytes = CLSA_PROBE_IDLE_BYTES < huge->bytes ? CLSA_PROBE_IDLE_BYTES : huge->bytes;
-    for (int idle = 0; idle < 2 && !b->status; idle++)
-        clsa_bench_again(b, &a, 1, idle ? CLSA_PROBE_IDLE_US : 0, AGAIN_SAMPLES);
+    if (!b->status)
+        clsa_bench_again(b, &a, 1, 0, AGAIN_SAMPLES);
+    for (int i = 0; i < CLSA_PROBE_IDLES && !b->status; i++)
+        clsa_bench_again(b, &a, 1, clsa_probe_idle_us[i], i ? AGAIN_SAMPLES_LONG : AGAIN_SAMPLES);
 }
 
-/* Rows at random places, prefetched or not, of one thread and of all. */
-static void measure_rows(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *sizes, size_t n)
+/* Rows at random places of `bytes`, prefetched or not, of one thread and of all. */
+static void measure_rows(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes, const uint64_t *sizes,
+                         size_t n)
 {
-    for (int fetch = 0; fetch < 2 && !b->status; fetch++) {
-        clsa_bench_gathers(b, a, sizes, n, 1, fetch);
-        if (b->threads > 1 && !b->status)
-            clsa_bench_gathers(b, a, sizes, n, b->threads, fetch);
-    }
+    struct clsa_area one = *area, all = apart(area, bytes);
+    one.bytes = bytes;
+    if (b->threads > 1 && all.base != one.base)
+        clsa_bench_wander(b, &all);
+    clsa_bench_wander(b, &one);
+    for (int fetch = 0; fetch < 2 && !b->status; fetch++)
+        clsa_bench_gathers(b, &one, sizes, n, 1, fetch);
+    for (int fetch = 0; fetch < 2 && !b->status && b->threads > 1; fetch++)
+        clsa_bench_gathers(b, &all, sizes, n, b->threads, fetch);
 }
 
 /* One footprint of an area: latency, rows of all sizes, and streams, of one thread and of all. */
@@ -107,7 +131,7 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
     clsa_bench_wander(b, &a);
     clsa_bench_latency(b, &a);
     if (!b->status)
-        measure_rows(b, &a, rows, sizeof rows / sizeof *rows);
+        measure_rows(b, area, bytes, rows, sizeof rows / sizeof *rows);
     if (!b->status && large) {
         const uint64_t most = bytes / b->threads / 512 * 512;
         clsa_bench_read(b, &a, bytes, 1);
@@ -122,10 +146,7 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
 static void measure_held(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes)
 {
     static const uint64_t rows[] = {64, 192, 768, 3072, 4096};
-    struct clsa_area a = *area;
-    a.bytes = bytes;
-    clsa_bench_wander(b, &a);
-    measure_rows(b, &a, rows, sizeof rows / sizeof *rows);
+    measure_rows(b, area, bytes, rows, sizeof rows / sizeof *rows);
 }
 
 static void report(const struct clsa_measure_options *o, uint64_t begin)
@@ -141,8 +162,9 @@ static const struct {
     uint32_t mib;
     bool machine, held;
 } footprints[] = {{4, true, true},   {8, true, false},   {12, false, true},    {16, true, false},   {24, false, true},
-                  {32, true, false}, {48, false, true},  {64, true, false},    {128, false, true},  {256, true, false},
-                  {512, false, true}, {1024, true, false}, {2048, false, true}, {4096, true, true}};
+                  {32, true, false}, {48, false, true},  {64, true, false},    {96, false, true},   {128, true, false},
+                  {192, false, true}, {256, true, false}, {512, false, true},   {1024, true, false}, {2048, false, true},
+                  {4096, true, true}};
 
 static void measure_round(struct clsa_bench *b, struct clsa_bench *held, const struct clsa_area *pages,
                           const struct clsa_measure_options *o, uint64_t begin)

@@ -35,7 +35,8 @@
  *   fork_join   one parallel region that hands over a small input and its results  unit "us"
  *   call        one call of a function that does nothing, not inlined              unit "ns"
  * or what the operating system says: size_l1, size_l2, size_l3, line, memory (unit "B"), ways_l1, ways_l2,
- * ways_l3, sharers_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said. */
+ * ways_l3, sharers_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said; and
+ * golden_cove (1: cores of that kind; unit "-"). */
 struct clsa_measured {
     const char *what;
     uint32_t threads;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define WITH(isa) __attribute__((target(isa)))
 #endif
@@ -467,12 +468,23 @@ bool clsa_host_huge_pages(void)
     return huge;
 }
 
+bool clsa_host_golden_cove(void)
+{
+#if defined(__x86_64__)
+    /* Intel's cores before it lack half precision (Intel 64 and IA-32 SDM, CPUID leaf 7: EDX bit 23). */
+    unsigned a, b, c, d = 0;
+    return __builtin_cpu_is("intel") && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 23 & 1;
+#else
+    return false;
+#endif
+}
+
 bool clsa_host_translation(uint32_t *entries, uint32_t *walkers)
 {
 #if defined(__x86_64__)
     /* Software Optimization Guides of the AMD families 17h (Zen 2: 2048), 19h (Zen 3: 2048, Zen 4: 3072;
      * 6 walkers) and 1Ah (Zen 5: 4096); Intel 64 and IA-32 Optimization Reference Manual: 2048 entries since
-     * Sunny Cove with 2 walkers, 4 since Golden Cove, which is what has bf16 dot products and AMX. */
+     * Sunny Cove with 2 walkers, 4 since Golden Cove. */
     if (__builtin_cpu_is("amd")) {
         *entries = __builtin_cpu_supports("avx512vp2intersect") ? 4096
                    : __builtin_cpu_supports("avx512bf16")       ? 3072
@@ -482,7 +494,7 @@ bool clsa_host_translation(uint32_t *entries, uint32_t *walkers)
     }
     if (__builtin_cpu_is("intel")) {
         *entries = __builtin_cpu_supports("avx512f") ? 2048 : 1536;
-        *walkers = __builtin_cpu_supports("avx512bf16") ? 4 : 2;
+        *walkers = clsa_host_golden_cove() ? 4 : 2;
         return true;
     }
 #endif

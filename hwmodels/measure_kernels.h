@@ -27,6 +27,8 @@ unsigned clsa_host_sharers(void);
 unsigned clsa_host_cores(void);
 /* Whether large blocks get huge pages when they ask. */
 bool clsa_host_huge_pages(void);
+/* Whether its cores are Intel's since Golden Cove (Sapphire, Emerald and Granite Rapids). */
+bool clsa_host_golden_cove(void);
 /* The second level of the data TLB and the page walkers of this processor, as its maker and family have
  * them; false when unknown. */
 bool clsa_host_translation(uint32_t *entries, uint32_t *walkers);

@@ -12,11 +12,14 @@
 
 /* Samples of each figure in a look. */
 #define LOOK_SAMPLES 5u
+/* Long waits are for the first of so many looks. */
+#define LONG_LOOKS_EVERY 4u
 
 struct clsa_prober {
     struct clsa_bench bench;
     struct clsa_measurement_set set; /* rows of every look */
     struct clsa_area area;
+    uint32_t looks;
     uint64_t each; /* bytes that a thread has: those it streams beyond caches */
 };
 
@@ -60,8 +63,11 @@ int clsa_prober_look(struct clsa_prober *prober, struct clsa_err *err)
         clsa_bench_read(b, &prober->area, (uint64_t)clsa_probe_stream_bytes[i], b->threads);
     struct clsa_area a = prober->area;
     a.bytes = CLSA_PROBE_IDLE_BYTES * b->threads;
-    for (int idle = 0; idle < 2 && !b->status && prober->each > CLSA_PROBE_IDLE_BYTES; idle++)
-        clsa_bench_again(b, &a, b->threads, idle ? CLSA_PROBE_IDLE_US : 0, 1);
+    const int idles = prober->each <= CLSA_PROBE_IDLE_BYTES   ? -1
+                      : prober->looks++ % LONG_LOOKS_EVERY == 0 ? CLSA_PROBE_IDLES
+                                                                : 1;
+    for (int i = -1; i < idles && !b->status; i++)
+        clsa_bench_again(b, &a, b->threads, i < 0 ? 0 : clsa_probe_idle_us[i], 1);
     return b->status;
 }
 
@@ -90,7 +96,7 @@ static double found(const struct clsa_prober *p, const char *what, uint64_t foot
 
 void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out)
 {
-    const double near = found(prober, "again", 0, 0), idle = found(prober, "again", 0, CLSA_PROBE_IDLE_US);
+    const double near = found(prober, "again", 0, 0);
     *out = (struct clsa_probe){.flops = found(prober, "mixed", 0, 0) * 1e9,
                                .fork_join = found(prober, "fork_join", 0, 0) * 1e-6,
                                .slowest = found(prober, "slowest", 0, 0),
@@ -100,8 +106,11 @@ void clsa_prober_found(const struct clsa_prober *prober, struct clsa_probe *out)
     for (int i = 0; i < far; i++)
         out->stream[i] = found(prober, "read", (uint64_t)clsa_probe_stream_bytes[i], 0) * 1e9;
     out->stream[far] = found(prober, "read", prober->each, 0) * 1e9;
-    if (idle > 0 && out->stream[far] > 0)
-        out->kept = clsa_cpu_kept_found(near * 1e9, idle * 1e9, out->stream[far]);
+    for (int i = 0; i < CLSA_PROBE_IDLES; i++) {
+        const double idle = found(prober, "again", 0, clsa_probe_idle_us[i]);
+        if (idle > 0 && out->stream[far] > 0)
+            out->kept[i] = clsa_cpu_kept_found(near * 1e9, idle * 1e9, out->stream[far]);
+    }
 }
 
 void clsa_prober_destroy(struct clsa_prober *prober)

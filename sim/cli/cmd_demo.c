@@ -50,7 +50,7 @@ static int describe_host(struct clsa_demo *d, struct clsa_err *err)
         clsa_measurement_destroy(&set);
     }
     if (status == CLSA_OK)
-        status = clsa_open_target(path, "native", &d->host, err);
+        status = clsa_open_target(path, NULL, &d->host, err);
     free(path);
     return status;
 }

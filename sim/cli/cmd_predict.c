@@ -153,7 +153,7 @@ const struct clsa_command clsa_command_predict = {
     .summary = "time of a step over machines, batches, contexts and group sizes",
     .details =
         "Times are microseconds; step_us_lo and step_us_hi bound 80 % of machines like it. Without\n"
-        "--implementation a GPU runs `tuned` and a CPU `native`. --set changes the machine\n"
+        "--implementation the machine's own is taken, or `tuned` on a GPU and `native` on a CPU. --set changes the machine\n"
         "(l2.size=128MiB) or the implementation (topk.passes=2).\n\n"
         "clsa predict --model clsa-4b --machine h100-sxm --batch 1,8 --context 8K,128K\n"
         "clsa predict --model clsa-4b --machine h100-sxm --set l2.size=200MB --fast",

@@ -74,7 +74,7 @@ static char *joined(const char *name, const char *const *sets, size_t n)
     return text;
 }
 
-/* `impl` NULL: "tuned" on a GPU, "native" on a CPU. */
+/* `impl` NULL: the machine's own. */
 static int open_target(const char *name, const char *impl, const char *const *machine_sets,
                        size_t n_machine_sets, const char *const *impl_sets, size_t n_impl_sets,
                        struct clsa_target *out, struct clsa_err *err)
@@ -84,7 +84,7 @@ static int open_target(const char *name, const char *impl, const char *const *ma
     if (status)
         return status;
     if (!impl)
-        impl = t.machine.kind == CLSA_MACHINE_CPU ? "native" : "tuned";
+        impl = clsa_machine_implementation(&t.machine);
     status = clsa_impl_read(impl, impl_sets, n_impl_sets, &t.impl, err);
     if (status == CLSA_OK) {
         t.name = joined(t.machine.name, machine_sets, n_machine_sets);

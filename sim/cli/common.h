@@ -35,8 +35,8 @@ struct clsa_target {
 };
 
 /* --machine (or `fallback`), --implementation and --set. An override whose key starts with an op name or
- * "*" goes to the implementation, any other to the machine. Without --implementation a GPU runs
- * "tuned" and a CPU "native". */
+ * "*" goes to the implementation, any other to the machine. Without --implementation
+ * the machine's own is taken (clsa_machine_implementation). */
 int clsa_open_targets(const struct clsa_args *args, const char *fallback,
                       struct clsa_target **out, size_t *count, struct clsa_err *err);
 /* The same with another implementation to take when --implementation is not given. */

@@ -99,7 +99,7 @@ int clsa_demo_large(struct clsa_demo *d, struct clsa_err *err)
 int clsa_demo_replay(struct clsa_demo *d, struct clsa_err *err)
 {
     static const char *const machines[] = {"h100-sxm", "epyc-genoa"};
-    static const char *const implementations[] = {"triton-own", "native"};
+    static const char *const implementations[] = {"triton-own", NULL};
     enum { MACHINES = sizeof machines / sizeof *machines };
     struct clsa_target targets[MACHINES] = {{.name = NULL}};
     int status = CLSA_OK;

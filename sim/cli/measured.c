@@ -56,12 +56,12 @@ static int middle_step(const struct clsa_measured_run *run, uint64_t *past, stru
 
 static int add_measurements(struct clsa_store *store, const struct clsa_measured_run *run,
                             const struct clsa_point *point, const char *machine,
-                            struct clsa_err *err)
+                            const char *implementation, struct clsa_err *err)
 {
     const struct clsa_generation *g = run->generation;
     struct clsa_measurement_row row = {.point = *point,
                                        .machine = machine,
-                                       .implementation = "native",
+                                       .implementation = implementation,
                                        .op = "",
                                        .source = "clsa run",
                                        .count = 1,
@@ -104,7 +104,7 @@ int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *
     point.top_k = point.group ? step.top_k : 0;
     const char *machine = run->machine ? run->machine : target ? target->name : host;
     if (status == CLSA_OK && run->generation->timed)
-        status = add_measurements(store, run, &point, machine, err);
+        status = add_measurements(store, run, &point, machine, target ? target->impl.name : "native", err);
     if (status == CLSA_OK && target && run->generation->timed) {
         if (run->found.flops > 0 && clsa_cpu_as_found(&target->machine, run->threads, &run->found))
             status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
@@ -133,7 +133,7 @@ int clsa_measured_store(const struct clsa_args *args, struct clsa_store *store,
     const char *host = clsa_arg(args, "predict", NULL);
     int status = CLSA_OK;
     if (host)
-        status = clsa_open_target(host, "native", &target, err);
+        status = clsa_open_target(host, NULL, &target, err);
     if (status == CLSA_OK)
         status = clsa_measured_add(store, run, host ? &target : NULL, err);
     if (host)

@@ -16,7 +16,7 @@
 #include "sim/base/csv.h"
 #include "sim/base/op.h"
 
-/* X(NAME, "name", "implementation that such tables were measured with") */
+/* X(NAME, "name", "implementation that such tables were measured with", NULL: the machine's own) */
 #define CLSA_TABLE_LIST(X)                                                                         \
     X(GEMM, "gemm", "cublas")                                                                      \
     X(ATTENTION_DECODE, "attention_decode", "flash-attention-3")                                   \
@@ -30,7 +30,7 @@
     X(OWN_KERNELS, "own_kernels", "triton-own")                                                    \
     X(OWN_STEPS, "own_steps", "triton-own")                                                        \
     X(OWN_STEP_OPS, "own_step_ops", "triton-own")                                                  \
-    X(CPU_OPS, "cpu_ops", "native")
+    X(CPU_OPS, "cpu_ops", NULL)
 
 enum clsa_table {
 #define X(id, name, impl) CLSA_TABLE_##id,
@@ -40,7 +40,7 @@ enum clsa_table {
 };
 
 /* Returns the table called so, or -1; the names; the implementation that `validate` takes
- * unasked. */
+ * unasked (NULL: the machine's own). */
 int clsa_table_find(const char *name);
 const char *clsa_table_name(enum clsa_table table);
 const char *clsa_table_implementation(enum clsa_table table);

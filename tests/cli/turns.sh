@@ -28,7 +28,7 @@ done
 timed=$("$CLSA" query a.db --format csv \
     "SELECT group_size, samples FROM measured WHERE op = '' ORDER BY group_size" | sed 1d | tr '\n' ' ')
 if [ "$timed" = "0,17 1,17 4,17 8,17 " ]; then pass "seventeen steps count"; else fail "seventeen steps count" "$timed"; fi
-if awk -F, 'NR == 1 { good = /^threads,gflops,stream_gbps,fork_join_us,/ && NF == 11 }
+if awk -F, 'NR == 1 { good = /^threads,gflops,stream_gbps,fork_join_us,/ && NF == 12 }
     NR == 2 { for (i = 1; i <= NF; i++) good = good && $i > 0 }
     END { exit !(good && NR == 2) }' looks.csv; then
     pass "what looks found"

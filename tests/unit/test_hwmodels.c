@@ -102,6 +102,9 @@ static const struct {
     {"parameter,value,unit,source\nkind,gpu,-,t\n", "is missing"},
     {"parameter,value,unit,source\nsm.count,4,-,t\n", "no row 'kind'"},
     {"parameter,value,unit,source\nkind,tpu,-,t\n", "neither gpu nor cpu"},
+    {"parameter,value,unit,source\nkind,gpu,-,t\nimplementation,"
+     "a-name-of-more-letters-than-any-file-of-an-implementation-could-reasonably-have,-,t\n",
+     "longer than any implementation's name"},
     {"parameter,value,unit\nkind,gpu,-\n", "no column 'source'"},
     {"parameter,value,unit,source,x\nkind,gpu,-,t,y\n", "column too many"},
     {"parameter,value,unit,source\nbase,nobody-made-this,-,t\n", ":2: "},
@@ -158,10 +161,35 @@ START_TEST(machine_library_reads)
         ck_assert_msg(*m.title, "%s has no title", names[i]);
         ck_assert_msg(m.dram_latency * m.sm_clock > m.l2_latency || m.kind == CLSA_MACHINE_CPU,
                       "%s: memory is faster than L2", names[i]);
+        struct clsa_implementation impl;
+        ck_assert_msg(clsa_impl_read(clsa_machine_implementation(&m), NULL, 0, &impl, &err) == 0, "%s", err.text);
+        clsa_impl_destroy(&impl);
         clsa_machine_destroy(&m);
         free(names[i]);
     }
     free(names);
+}
+END_TEST
+
+START_TEST(machines_name_their_implementation)
+{
+    static const struct {
+        const char *text, *name;
+    } cases[] = {{"parameter,value,unit,source\nbase,toy-cpu,-,t\n", "native"},
+                 {"parameter,value,unit,source\nbase,toy-gpu,-,t\n", "tuned"},
+                 {"parameter,value,unit,source\nbase,toy-gpu,-,t\nimplementation,triton-own,-,t\n", "triton-own"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct clsa_machine m;
+        file_with(cases[i].text);
+        ck_assert_int_eq(clsa_machine_read(path, NULL, 0, &m, NULL), 0);
+        ck_assert_str_eq(clsa_machine_implementation(&m), cases[i].name);
+        clsa_machine_destroy(&m);
+    }
+    /* That of its base. */
+    struct clsa_machine m;
+    ck_assert_int_eq(clsa_machine_read("xeon-emr", NULL, 0, &m, NULL), 0);
+    ck_assert_str_eq(clsa_machine_implementation(&m), "native-golden-cove");
+    clsa_machine_destroy(&m);
 }
 END_TEST
 
@@ -452,6 +480,7 @@ static Suite *suite(void)
     tcase_add_test(c, machine_base_loop);
     tcase_add_loop_test(c, machine_bad_overrides, 0, 7);
     tcase_add_test(c, machine_library_reads);
+    tcase_add_test(c, machines_name_their_implementation);
     tcase_add_test(c, implementation_most_specific_row_wins);
     tcase_add_loop_test(c, implementation_errors_name_the_place, 0,
                         sizeof bad_implementations / sizeof *bad_implementations);
