@@ -8,7 +8,12 @@
 
 #define STEPS_KEPT 256u /* steps whose op times are kept: the last ones */
 /* Decode steps of a request before the next one's turn: short against what others on a host change. */
-#define TURN_STEPS 8u
+#define TURN_STEPS 12u
+/* The same of one request alone, whose every turn follows a look. */
+#define TURN_ALONE 48u
+/* Of them these find caches as others left them, and do not count: large last caches take some steps to hold again what a
+ * step reads once beside what it reads many times. */
+#define TURN_WARM 4u
 
 /* Keeps the time of every op of a decode step, for the last STEPS_KEPT steps. */
 struct clock {
@@ -210,19 +215,23 @@ static void end(struct player *p)
     clsa_generation_destroy(&p->made);
 }
 
-/* Every request's steps: some of each in turn, and looks at the host. */
+/* Every request's steps: some of each in turn, another one first each time, and looks at the host. Streams through all of
+ * memory, as looks have them, leave some last caches such that it takes tens of milliseconds until they hold again what a
+ * step reads; who comes first after a look meets that, and its faster half of samples are those where another did. */
 static int play(struct player *players, size_t n, struct clsa_prober *prober, struct clsa_err *err)
 {
     const bool turns = n > 1 || prober;
     int status = prober ? clsa_prober_look(prober, err) : CLSA_OK;
-    for (bool more = true; status == CLSA_OK && more;) {
+    bool more = true;
+    for (size_t first = 0; status == CLSA_OK && more; first++) {
         more = false;
         for (size_t i = 0; status == CLSA_OK && i < n; i++) {
-            struct player *p = &players[i];
-            const uint32_t left = p->request->steps - p->made.steps;
-            const uint32_t turn = turns && left > TURN_STEPS ? TURN_STEPS : left;
+            struct player *p = &players[(first + i) % n];
+            const uint32_t left = p->request->steps - p->made.steps, most = n > 1 ? TURN_STEPS : TURN_ALONE;
+            const uint32_t turn = turns && left > most ? most : left;
+            const uint32_t warm = !turns ? 0 : turn > TURN_WARM ? TURN_WARM : turn - 1;
             for (uint32_t s = 0; status == CLSA_OK && s < turn; s++)
-                status = step(p, s > 0 || !turns || turn == 1, err);
+                status = step(p, s >= warm, err);
             more |= left > turn;
         }
         if (status == CLSA_OK && prober)

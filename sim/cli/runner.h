@@ -60,7 +60,7 @@ struct clsa_generation {
 };
 
 /* Runs n requests. Several are held in memory at once and decode in turns of a few steps each, so that what others on
- * the host do meets all alike; the first step of a turn finds caches as another left them and does not count.
+ * the host do meets all alike; the first steps of a turn find caches as another left them and do not count.
  * With a prober (NULL: none) one request takes turns with looks at the host, and several with each other and
  * with looks. out[n]: release each with clsa_generation_destroy; untouched on failure. Returns what the engine
  * returns, or CLSA_ENOMEM. */
