@@ -44,7 +44,7 @@ struct clsa_cpu_call {
     double first;               /* with `share`: part of its due that a thread takes before it shares */
     double vector_flops, matrix_flops;
     double vector_efficiency, matrix_efficiency; /* of the machine's rates; 0: 1 */
-    double memory_efficiency;   /* of streaming rates; 0: 1 */
+    double memory_efficiency;   /* of what comes from memory; 0: 1 */
     double inflight_lines;      /* of one core on random rows; 0: the machine's */
     bool demand;                /* rows are not prefetched by the kernel: plain loads */
     double row_cycles;          /* of the loop around a random row */

@@ -119,6 +119,17 @@ START_TEST(machines_come_from_figures)
         WITHIN(at.read, 1 / rates[i], 1e-4);
     }
     WITHIN(found, waits[0].kept + waits[1].kept, 1e-4);
+    /* A kernel that gets half of memory's rate takes twice as long from there, and as long as ever from a cache. */
+    const double distances[] = {64 << 10, INFINITY};
+    for (int i = 0; i < 2; i++) {
+        struct clsa_cpu_call call = {.parts = 1, .n_streams = 1, .streams = {{.bytes = 1 << 20}}};
+        struct clsa_cpu_time all, half;
+        call.streams[0].distance = distances[i];
+        clsa_cpu_call_time(&m, &call, 1, &all);
+        call.memory_efficiency = 0.5;
+        clsa_cpu_call_time(&m, &call, 1, &half);
+        WITHIN(half.memory_seconds, (i + 1) * all.memory_seconds, 1e-9);
+    }
     clsa_machine_destroy(&m);
     /* Written and read again they are the same figures. */
     f = fopen(from, "w");
