@@ -277,6 +277,12 @@ static double row_by_curves(const struct clsa_machine *m, bool demand, double ro
            (1 + at->dram * (1 / sqrt(m->dram_share) - 1));
 }
 
+/* How many times as long as streams a kernel takes over data of which that part comes from memory. */
+static double slower(const struct clsa_cpu_call *call, double dram)
+{
+    return 1 + dram * (1 / or_one(call->memory_efficiency) - 1);
+}
+
 double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                     double row_bytes, double rows, const struct clsa_cpu_place *at, double pool_bytes,
                     double walk_seconds)
@@ -293,7 +299,7 @@ double clsa_cpu_row(const struct clsa_machine *machine, const struct clsa_cpu_ca
     if (measured > 0) { /* beyond a core's L2 */
         const double waiting = (call->demand ? 1 : PREFETCHES) * m->core_loads;
         const double walks = fmax(1, fmin(m->tlb_walkers, waiting / lines));
-        const double beyond = measured * (1 + at->dram * (1 / or_one(call->memory_efficiency) - 1)) +
+        const double beyond = measured * slower(call, at->dram) +
                               walk_again(m, pool_bytes, row_bytes, rows, measured, at) / walks;
         return in_l2 * (l2 / at_once + (lines - 1) * l2_next) + (1 - in_l2) * beyond +
                call->row_cycles / m->core_clock;
@@ -440,8 +446,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         double walk = 0, rows = INFINITY; /* of a thread */
         const bool by_curves = m->curve_stream.n && !s->known;
         const double together = (s->bytes - first) * at.read;
-        const double efficiency = 1 / (1 + at.dram * (1 / or_one(call->memory_efficiency) - 1));
-        double seconds = together / efficiency * (by_curves ? 1 - at.dram * (1 - waits) : 1);
+        double seconds = together * slower(call, at.dram) * (by_curves ? 1 - at.dram * (1 - waits) : 1);
         if (s->row_bytes > 0) {
             walk = s->known ? s->walks * m->tlb_walk * m->tlb_nested
                             : (1 - at.in_cache) * clsa_cpu_walk(m, s->pool_bytes, s->row_bytes);

@@ -58,7 +58,7 @@ struct clsa_op;
     X(VECTOR_EFFICIENCY, "vector_efficiency", COUNT, 1, 0.01, 1, NULL,                             \
       "part of the vector rate that the inner loop reaches when fed")                              \
     X(MEMORY_EFFICIENCY, "memory_efficiency", COUNT, 1, 0.05, 1.2, NULL,                           \
-      "part of the rate of streams from memory that its access pattern reaches")                      \
+      "part of the rate of streams from memory that its access pattern reaches")                   \
     X(L2_EFFICIENCY, "l2_efficiency", COUNT, 1, 0.05, 1.2, NULL,                                   \
       "part of the machine's L2 rate that its access pattern reaches")                             \
     X(INFLIGHT, "inflight", BYTES, 0, 0, 1e9, NULL,                                                \

@@ -102,17 +102,16 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
         clsa_bench_again(b, &a, 1, clsa_probe_idle_us[i], i ? AGAIN_SAMPLES_LONG : AGAIN_SAMPLES);
 }
 
-/* Rows at random places of `bytes`, prefetched or not, of one thread and of all. */
+/* Rows at random places of `bytes`, through which one thread has wandered, prefetched or not, of it and of all. */
 static void measure_rows(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes, const uint64_t *sizes,
                          size_t n)
 {
     struct clsa_area one = *area, all = apart(area, bytes);
     one.bytes = bytes;
-    if (b->threads > 1 && all.base != one.base)
-        clsa_bench_wander(b, &all);
-    clsa_bench_wander(b, &one);
     for (int fetch = 0; fetch < 2 && !b->status; fetch++)
         clsa_bench_gathers(b, &one, sizes, n, 1, fetch);
+    if (b->threads > 1 && all.base != one.base)
+        clsa_bench_wander(b, &all);
     for (int fetch = 0; fetch < 2 && !b->status && b->threads > 1; fetch++)
         clsa_bench_gathers(b, &all, sizes, n, b->threads, fetch);
 }
@@ -146,6 +145,9 @@ static void measure_memory(struct clsa_bench *b, const struct clsa_area *area, u
 static void measure_held(struct clsa_bench *b, const struct clsa_area *area, uint64_t bytes)
 {
     static const uint64_t rows[] = {64, 192, 768, 3072, 4096};
+    struct clsa_area a = *area;
+    a.bytes = bytes;
+    clsa_bench_wander(b, &a);
     measure_rows(b, area, bytes, rows, sizeof rows / sizeof *rows);
 }
 
