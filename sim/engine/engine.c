@@ -312,6 +312,7 @@ static int run_chunk(struct clsa_engine *e, const struct chunk *c,
                e->g->vocab * sizeof *logits);
     for (uint32_t s = 0; s < c->n_seqs; s++)
         past[s] += c->count;
+    e->retracted = false;
     return CLSA_OK;
 }
 
@@ -379,9 +380,12 @@ int clsa_engine_decode(struct clsa_engine *e, uint32_t first_seq, uint32_t n_seq
         return status;
     status = run(e, &step, 0, tokens, logits, err);
     clsa_plan_destroy(&step);
-    for (uint32_t s = first_seq; status == CLSA_OK && s < first_seq + n_seqs; s++)
+    if (status)
+        return status;
+    for (uint32_t s = first_seq; s < first_seq + n_seqs; s++)
         e->past[s]++;
-    return status;
+    e->retracted = false;
+    return CLSA_OK;
 }
 
 /* With `keys` also the ops that make index keys. */
@@ -488,6 +492,7 @@ void clsa_engine_destroy(struct clsa_engine *e)
 void clsa_engine_reset(struct clsa_engine *e)
 {
     memset(e->past, 0, e->options.n_seqs * sizeof *e->past);
+    e->retracted = false;
     e->whole = false;
 }
 
@@ -512,6 +517,20 @@ int clsa_engine_set_policy(struct clsa_engine *e, uint32_t group, uint32_t top_k
         }
     }
     e->options.top_k = top_k ? top_k : e->g->index_topk;
+    e->whole = false;
+    return CLSA_OK;
+}
+
+int clsa_engine_retract(struct clsa_engine *e, uint32_t first_seq, uint32_t n_seqs, struct clsa_err *err)
+{
+    bool some = !e->retracted && first_seq + (uint64_t)n_seqs <= e->options.n_seqs;
+    for (uint32_t s = first_seq; some && s < first_seq + n_seqs; s++)
+        some = e->past[s] > 0;
+    if (!some)
+        return clsa_fail(err, CLSA_EUSAGE, "%s: no step to take back", e->g->name);
+    for (uint32_t s = first_seq; s < first_seq + n_seqs; s++)
+        e->past[s]--;
+    e->retracted = true;
     e->whole = false;
     return CLSA_OK;
 }

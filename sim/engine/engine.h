@@ -66,6 +66,10 @@ int clsa_engine_fill(struct clsa_engine *engine, uint64_t n, uint64_t seed, stru
 int clsa_engine_set_policy(struct clsa_engine *engine, uint32_t group, uint32_t top_k,
                            struct clsa_err *err);
 
+/* Takes back the last token of each of those sequences. Once after a step: window caches hold no more rows than a window
+ * has. Returns 0, or CLSA_EUSAGE (a sequence is empty, or the last step was taken back). */
+int clsa_engine_retract(struct clsa_engine *engine, uint32_t first_seq, uint32_t n_seqs, struct clsa_err *err);
+
 /* Tokens of a sequence so far. */
 uint64_t clsa_engine_length(const struct clsa_engine *engine, uint32_t seq);
 

@@ -33,6 +33,7 @@ struct clsa_engine {
     int32_t *counts; /* selected positions a query */
     uint64_t counts_room;
 
+    bool retracted; /* what window caches held before the last token is gone */
     const struct clsa_exec *running; /* the step in progress, for observers */
 
     /* The whole text of a prefill from empty is still in `block`: requery may use it. */

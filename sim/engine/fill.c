@@ -55,6 +55,7 @@ int clsa_engine_fill(struct clsa_engine *e, uint64_t n, uint64_t seed, struct cl
     for (uint32_t s = 0; s < e->options.n_seqs; s++)
         e->past[s] = n;
     e->whole = false;
+    e->retracted = false;
     free(values);
     free(rows[0]);
     free(rows[1]);

@@ -381,6 +381,37 @@ START_TEST(observers_hear_every_op_in_order)
 }
 END_TEST
 
+/* Another token than the next one, taken back, changes no bit of what follows; two do not come back. */
+START_TEST(a_token_taken_back_leaves_no_trace)
+{
+    enum { N = 200 };
+    int32_t tokens[N + 2], other = 65;
+    float straight[2][VOCAB], again[VOCAB];
+    struct clsa_engine_options o = options(N + 2, 4, 32);
+    struct clsa_engine *e = engine(&o);
+
+    text(tokens, N + 2, 11);
+    ck_assert_int_eq(clsa_engine_retract(e, 0, 1, &err), CLSA_EUSAGE);
+    prefill(e, 0, tokens, N, NULL);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(clsa_engine_decode(e, 0, 1, &tokens[N + i], straight[i], &err), 0);
+    clsa_engine_reset(e);
+    prefill(e, 0, tokens, N, NULL);
+    for (int i = 0; i < 2; i++) {
+        for (int times = 0; times < 3; times++) {
+            ck_assert_int_eq(clsa_engine_decode(e, 0, 1, &other, NULL, &err), 0);
+            ck_assert_int_eq(clsa_engine_retract(e, 0, 1, &err), 0);
+            ck_assert_uint_eq(clsa_engine_length(e, 0), N + i);
+            ck_assert_int_eq(clsa_engine_retract(e, 0, 1, &err), CLSA_EUSAGE);
+        }
+        ck_assert_int_eq(clsa_engine_decode(e, 0, 1, &tokens[N + i], again, &err), 0);
+        ck_assert_mem_eq(again, straight[i], sizeof again);
+    }
+    ck_assert_int_eq(clsa_engine_retract(e, 0, 2, &err), CLSA_EUSAGE);
+    clsa_engine_destroy(e);
+}
+END_TEST
+
 /* ---- refusals ---- */
 
 START_TEST(wrong_use_is_refused)
@@ -622,6 +653,7 @@ static Suite *suite(void)
     tcase_add_test(t, requery_agrees_with_prefill);
     tcase_add_test(t, a_narrow_cache_stays_near);
     tcase_add_test(t, observers_hear_every_op_in_order);
+    tcase_add_test(t, a_token_taken_back_leaves_no_trace);
     tcase_add_test(t, wrong_use_is_refused);
     tcase_add_test(t, more_than_memory_is_said_before_it_is_taken);
     tcase_add_test(t, allocation_failures_leave_a_usable_engine);
