@@ -108,10 +108,13 @@ const struct clsa_command clsa_command_machine_probe = {
     .name = "machine probe",
     .synopsis = "[HOST.csv] [--threads N] [--wait SECONDS]",
     .summary = "see how fast this host is right now, and whether as its machine file says",
-    .details = "Multiplies, forks, hands data over and streams from caches and memory for half a second. With a\n"
-               "machine file: which parts of what the file says these are, and exit 1 when the host computes slower by\n"
-               "more than 15 %, or streams more than 15 % differently: then other programs or guests share its cores or\n"
-               "its memory to another extent than when it was measured. clsa run --predict allows for that.\n\n"
+    .details = "Multiplies, forks, hands data over and streams from caches and memory for about a second, longer where\n"
+               "the last cache is large. With a machine file: which parts of what the file says these are, and exit 1\n"
+               "when the host computes slower by more than 15 %, or streams more than 15 % differently: then other\n"
+               "programs or guests share its cores or its memory to another extent than when it was measured.\n"
+               "clsa run --predict allows for that.\n\n"
+               "kept and kept_16ms are the parts of 4 MiB a thread that some cache still holds after they lay idle for\n"
+               "2 and 16 ms: what others bring pushes the rest out.\n\n"
                "Of several threads, slowest and first are the arithmetic of the slowest and of the one that works\n"
                "where only one does, over the mean of all: below 1 something else runs on its core.\n\n"
                "clsa machine probe host.csv --wait 60 && clsa run --predict host.csv",

@@ -262,10 +262,11 @@ const struct clsa_command clsa_command_run = {
     .summary = "execute a model, time every op, record a trace",
     .details =
         "The time of an op is the median of the faster half of the decode steps: others on the host only\n"
-        "ever make it slower. Several group sizes take turns of a few steps, so that what others do meets all\n"
-        "alike and their ratios hold; all are in memory at once. With --predict the same step is priced on the machine\n"
+        "ever make it slower. Several group sizes take turns, so that what others do meets all alike and their ratios\n"
+        "hold; all are in memory at once, and before a turn its first step is made again and again until the caches,\n"
+        "which others left, hold what it reads (0.4 s). With --predict the same step is priced on the machine\n"
         "file given (see clsa machine measure) and both stand side by side; how fast the host computes,\n"
-        "streams and forks, as short looks every few steps find it, is allowed for (parameters of a machine\n"
+        "streams and forks, as short looks between the turns find it, is allowed for (parameters of a machine\n"
         "that end in share).\n\n"
         "clsa run --text README.md --group 4 --decode 64 --trace run.clsat\n"
         "clsa run --text README.md --group 0,1,4,8 --predict host.csv\n"

@@ -68,7 +68,7 @@ static int add_measurements(struct clsa_store *store, const struct clsa_measured
                                        .time_ps = (int64_t)g->step_ns * 1000,
                                        .lo_ps = (int64_t)g->step_low_ns * 1000,
                                        .hi_ps = (int64_t)g->step_high_ns * 1000,
-                                       .samples = g->timed};
+                                       .samples = g->steps};
     int status = clsa_store_add_measurement(store, &row, err);
     for (size_t i = 0; status == CLSA_OK && i < g->n_ops; i++) {
         row.op = g->ops[i].name;
@@ -99,13 +99,13 @@ int clsa_measured_add(struct clsa_store *store, const struct clsa_measured_run *
     int status = past ? CLSA_OK : clsa_fail(err, CLSA_ENOMEM, "out of memory");
     if (status == CLSA_OK)
         status = clsa_store_model(store, run->ref, &point.model_id, err);
-    if (status == CLSA_OK && run->generation->timed)
+    if (status == CLSA_OK && run->generation->steps)
         status = middle_step(run, past, &step, err);
     point.top_k = point.group ? step.top_k : 0;
     const char *machine = run->machine ? run->machine : target ? target->name : host;
-    if (status == CLSA_OK && run->generation->timed)
+    if (status == CLSA_OK && run->generation->steps)
         status = add_measurements(store, run, &point, machine, target ? target->impl.name : "native", err);
-    if (status == CLSA_OK && target && run->generation->timed) {
+    if (status == CLSA_OK && target && run->generation->steps) {
         if (run->found.flops > 0 && clsa_cpu_as_found(&target->machine, run->threads, &run->found))
             status = clsa_fail(err, CLSA_ENOMEM, "out of memory");
         const struct clsa_closed_request request = {.step = &step,

@@ -4,21 +4,21 @@
 #include <string.h>
 
 #include "sim/base/alloc.h"
+#include "sim/base/log.h"
 #include "sim/engine/sample.h"
 
 #define STEPS_KEPT 256u /* steps whose op times are kept: the last ones */
-/* Decode steps of a request before the next one's turn: short against what others on a host change. */
-#define TURN_STEPS 12u
-/* The same of one request alone, whose every turn follows a look. */
-#define TURN_ALONE 48u
-/* Of them these find caches as others left them, and do not count: large last caches take some steps to hold again what a
- * step reads once beside what it reads many times. */
-#define TURN_WARM 4u
+/* A request's decode steps come in so many turns, but for turns that would be shorter than so many steps: what others on a
+ * host do changes within seconds. */
+#define TURNS 4u
+#define TURN_LEAST 8u
+/* Before a turn its first step is made at least so often. */
+#define SETTLE_STEPS 2u
 
 /* Keeps the time of every op of a decode step, for the last STEPS_KEPT steps. */
 struct clock {
     const struct clsa_observer *listener;
-    bool counts;         /* the next decode step does */
+    bool settling;       /* nothing counts */
     bool decoding;
     size_t n_ops;        /* of a decode step */
     char (*names)[32];   /* [n_ops] */
@@ -31,7 +31,7 @@ struct clock {
 static int on_step_begin(void *user, const struct clsa_step *step)
 {
     struct clock *c = user;
-    c->decoding = step->phase == CLSA_DECODE && c->counts;
+    c->decoding = step->phase == CLSA_DECODE && !c->settling;
     c->spent = 0;
     if (c->decoding && !c->names) {
         c->n_ops = step->n_ops;
@@ -42,7 +42,7 @@ static int on_step_begin(void *user, const struct clsa_step *step)
         for (size_t i = 0; i < c->n_ops; i++)
             clsa_op_name(&step->ops[i], c->names[i], sizeof c->names[i]);
     }
-    return c->listener && c->listener->step_begin
+    return !c->settling && c->listener && c->listener->step_begin
                ? c->listener->step_begin(c->listener->user, step)
                : CLSA_OK;
 }
@@ -54,7 +54,7 @@ static int on_op_done(void *user, const struct clsa_step *step, size_t i, uint64
         c->samples[c->steps % c->kept * (c->n_ops + 1) + i] = wall_ns;
         c->spent += wall_ns;
     }
-    return c->listener && c->listener->op_done
+    return !c->settling && c->listener && c->listener->op_done
                ? c->listener->op_done(c->listener->user, step, i, wall_ns)
                : CLSA_OK;
 }
@@ -63,7 +63,7 @@ static int on_selection(void *user, const struct clsa_step *step, const struct c
                         const float *scores)
 {
     struct clock *c = user;
-    return c->listener && c->listener->selection
+    return !c->settling && c->listener && c->listener->selection
                ? c->listener->selection(c->listener->user, step, set, scores)
                : CLSA_OK;
 }
@@ -76,7 +76,7 @@ static int on_step_end(void *user, const struct clsa_step *step, uint64_t wall_n
         c->samples[at * (c->n_ops + 1) + c->n_ops] = wall_ns > c->spent ? wall_ns - c->spent : 0;
         c->whole[at] = wall_ns;
     }
-    return c->listener && c->listener->step_end
+    return !c->settling && c->listener && c->listener->step_end
                ? c->listener->step_end(c->listener->user, step, wall_ns)
                : CLSA_OK;
 }
@@ -104,7 +104,6 @@ static struct clsa_op_time summary(uint64_t *values, size_t n)
 static int summarise(struct clock *c, struct clsa_generation *out, struct clsa_err *err)
 {
     const size_t n = c->steps < c->kept ? c->steps : c->kept;
-    out->timed = c->steps;
     if (c->steps == 0)
         return CLSA_OK;
     uint64_t *column = clsa_malloc(n, sizeof *column);
@@ -186,22 +185,48 @@ static int begin(struct player *p, const struct clsa_generation_request *request
                                                request->prompt->n, NULL, batch, p->logits, err);
 }
 
-/* One more decode step. */
-static int step(struct player *p, bool counts, struct clsa_err *err)
+/* The next token of every sequence. */
+static int sample(struct player *p, struct clsa_err *err)
 {
     const struct clsa_generation_request *r = p->request;
-    const uint32_t batch = r->prompt->batch;
-    for (uint32_t b = 0; b < batch; b++) {
+    for (uint32_t b = 0; b < r->prompt->batch; b++) {
         size_t token = 0;
-        if (clsa_sample(p->logits + b * vocab_of(p), vocab_of(p), r->temperature, r->top_p, &p->rng,
-                        &token))
+        if (clsa_sample(p->logits + b * vocab_of(p), vocab_of(p), r->temperature, r->top_p, &p->rng, &token))
             return clsa_fail(err, CLSA_ENOMEM, "out of memory");
         p->next[b] = (int32_t)token;
-        p->made.tokens[(size_t)b * r->steps + p->made.steps] = p->next[b];
     }
+    return CLSA_OK;
+}
+
+/* One more decode step. */
+static int step(struct player *p, struct clsa_err *err)
+{
+    const uint32_t batch = p->request->prompt->batch;
+    const int status = sample(p, err);
+    if (status)
+        return status;
+    for (uint32_t b = 0; b < batch; b++)
+        p->made.tokens[(size_t)b * p->request->steps + p->made.steps] = p->next[b];
     p->made.steps++;
-    p->clock.counts = counts;
     return clsa_engine_decode(p->engine, 0, batch, p->next, p->logits, err);
+}
+
+/* Makes the next step until caches hold what it reads, and takes it back each time. */
+static int settle(struct player *p, struct clsa_err *err)
+{
+    const uint32_t batch = p->request->prompt->batch;
+    const uint64_t begin = clsa_now_ns();
+    const struct clsa_rng rng = p->rng;
+    int status = sample(p, err);
+    p->rng = rng;
+    p->clock.settling = true;
+    for (uint32_t i = 0; status == CLSA_OK && (i < SETTLE_STEPS || clsa_now_ns() - begin < CLSA_SETTLE_NS); i++) {
+        status = clsa_engine_decode(p->engine, 0, batch, p->next, NULL, err);
+        if (status == CLSA_OK)
+            status = clsa_engine_retract(p->engine, 0, batch, err);
+    }
+    p->clock.settling = false;
+    return status;
 }
 
 static void end(struct player *p)
@@ -215,27 +240,26 @@ static void end(struct player *p)
     clsa_generation_destroy(&p->made);
 }
 
-/* Every request's steps: some of each in turn, another one first each time, and looks at the host. Streams through all of
- * memory, as looks have them, leave some last caches such that it takes tens of milliseconds until they hold again what a
- * step reads; who comes first after a look meets that, and its faster half of samples are those where another did. */
+/* Every request's steps: some of each in turn, and looks at the host between them. */
 static int play(struct player *players, size_t n, struct clsa_prober *prober, struct clsa_err *err)
 {
     const bool turns = n > 1 || prober;
     int status = prober ? clsa_prober_look(prober, err) : CLSA_OK;
-    bool more = true;
-    for (size_t first = 0; status == CLSA_OK && more; first++) {
+    for (bool more = true; status == CLSA_OK && more;) {
         more = false;
         for (size_t i = 0; status == CLSA_OK && i < n; i++) {
-            struct player *p = &players[(first + i) % n];
-            const uint32_t left = p->request->steps - p->made.steps, most = n > 1 ? TURN_STEPS : TURN_ALONE;
+            struct player *p = &players[i];
+            const uint32_t steps = p->request->steps, left = steps - p->made.steps;
+            const uint32_t share = (steps + TURNS - 1) / TURNS, most = share > TURN_LEAST ? share : TURN_LEAST;
             const uint32_t turn = turns && left > most ? most : left;
-            const uint32_t warm = !turns ? 0 : turn > TURN_WARM ? TURN_WARM : turn - 1;
+            if (turns && turn)
+                status = settle(p, err);
             for (uint32_t s = 0; status == CLSA_OK && s < turn; s++)
-                status = step(p, s >= warm, err);
+                status = step(p, err);
+            if (status == CLSA_OK && prober)
+                status = clsa_prober_look(prober, err);
             more |= left > turn;
         }
-        if (status == CLSA_OK && prober)
-            status = clsa_prober_look(prober, err);
     }
     return status;
 }

@@ -50,19 +50,19 @@ struct clsa_op_time {
 };
 
 struct clsa_generation {
-    uint32_t steps, timed; /* decode steps, and those whose time counts */
+    uint32_t steps; /* decode steps */
     /* Decode step: all ops and what lies between them, as for ops; the fastest whole step or that sum;
-     * the median of whole steps. 0 where none counts. */
+     * the median of whole steps. 0 where there is none. */
     uint64_t step_ns, step_low_ns, step_high_ns;
     struct clsa_op_time *ops; /* owned; in the order of the plan */
     size_t n_ops;
     int32_t *tokens; /* [batch, steps] what was generated; owned */
 };
 
-/* Runs n requests. Several are held in memory at once and decode in turns of a few steps each, so that what others on
- * the host do meets all alike; the first steps of a turn find caches as another left them and do not count.
- * With a prober (NULL: none) one request takes turns with looks at the host, and several with each other and
- * with looks. out[n]: release each with clsa_generation_destroy; untouched on failure. Returns what the engine
+/* Runs n requests. Several are held in memory at once and decode in a few turns each, so that what others on the host do
+ * meets all alike. Caches that others left get as much time before each turn as it takes until they hold what a step
+ * reads: its first step is made again and again, which nobody hears of. With a prober (NULL: none) one request takes
+ * turns with looks at the host, and several with each other and with looks. out[n]: release each with clsa_generation_destroy; untouched on failure. Returns what the engine
  * returns, or CLSA_ENOMEM. */
 int clsa_generate(const struct clsa_generation_request *requests, size_t n, struct clsa_prober *prober,
                   struct clsa_generation *out, struct clsa_err *err);
