@@ -53,6 +53,11 @@ double clsa_cpu_left(const struct clsa_machine *machine, double seconds)
                : 1;
 }
 
+double clsa_cpu_churned(const struct clsa_machine *machine, double distance_bytes, double traffic_bytes)
+{
+    return distance_bytes + (machine->l3_churn > 0 ? machine->l3_churn * fmax(0, traffic_bytes - distance_bytes) : 0);
+}
+
 /* Lines of entries a page table has for a pool, eight bytes an entry. */
 static double table_lines(const struct clsa_machine *m, double pool_bytes, double page_bytes)
 {
@@ -131,8 +136,17 @@ static double l2_crowded(const struct clsa_machine *m, double threads)
     return 1 / (1 - 0.5 * fmin(1, fmax(0, (1 - pace_of(m, threads, 0)) / (1 - BESIDE_ANOTHER))));
 }
 
+/* Seconds a byte of a stream, where the last cache has learnt what comes again and where it has not. */
+static double stream_seconds(const struct clsa_machine *m, const struct clsa_cpu_place *at, double unsettled)
+{
+    const double settled = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, at, 0, 1);
+    if (unsettled <= 0 || !m->curve_unsettled.n)
+        return settled;
+    return settled + unsettled * (curve_seconds(m, &m->curve_unsettled, &m->curve_unsettled_all, at, 0, 1) - settled);
+}
+
 /* What lies idle in a cache that others use as well loses as much as if so many bytes more had gone by. */
-static void place_by_curves(const struct clsa_machine *m, double distance, double age, double threads,
+static void place_by_curves(const struct clsa_machine *m, double distance, double age, double threads, double unsettled,
                             struct clsa_cpu_place *out)
 {
     distance += fmin(distance, m->l2_size) * (l2_crowded(m, threads) - 1);
@@ -145,7 +159,7 @@ static void place_by_curves(const struct clsa_machine *m, double distance, doubl
     out->foreign = foreign;
     out->since = foreign > 0 ? distance + foreign * m->l3_foreign_share * age : distance;
     out->in_l2 = in_l2;
-    out->read = curve_seconds(m, &m->curve_stream, &m->curve_stream_all, out, 0, 1);
+    out->read = stream_seconds(m, out, unsettled);
     out->dram = far > near ? fmin(1 - in_l2, fmax(0, (out->read - near) / (far - near))) : 1 - in_l2;
     out->latency = m->curve_latency.n
                        ? fmin(m->dram_latency, clsa_curve_at(&m->curve_latency, out->since, 0, foreign))
@@ -171,7 +185,7 @@ double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, doub
         for (unsigned i = 0; i < n; i++) {
             struct clsa_cpu_place at = {0};
             if (m.curve_stream.n)
-                place_by_curves(&m, bytes, idle[i].seconds, threads, &at);
+                place_by_curves(&m, bytes, idle[i].seconds, threads, 0, &at);
             more += (m.curve_stream.n ? 1 - at.dram : clsa_cpu_left(&m, idle[i].seconds)) - idle[i].kept;
         }
         if (more > 0)
@@ -182,12 +196,11 @@ double clsa_cpu_foreign(const struct clsa_machine *machine, double threads, doub
     return exp(low);
 }
 
-void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_bytes, double age_seconds,
-                         double threads, struct clsa_cpu_place *out)
+static void place_find(const struct clsa_machine *m, double distance_bytes, double age_seconds, double threads,
+                       double unsettled, struct clsa_cpu_place *out)
 {
-    const struct clsa_machine *m = machine;
     if (m->curve_stream.n) {
-        place_by_curves(m, distance_bytes / threads, age_seconds, threads, out);
+        place_by_curves(m, distance_bytes / threads, age_seconds, threads, unsettled, out);
         return;
     }
     /* Every thread works on its share, so a core's L2 sees its part of the distance; an L3 is shared by
@@ -196,6 +209,12 @@ void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_byt
     const double l3 = distance_bytes / threads * sharers_of(m, threads);
     place_by_parts(m, in_l2, fmax(in_l2, clsa_cpu_left(m, age_seconds) * clsa_cpu_kept_l3(m, l3)),
                    threads > 1 ? m->core_clock : m->core_clock_one, out);
+}
+
+void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_bytes, double age_seconds,
+                         double threads, struct clsa_cpu_place *out)
+{
+    place_find(machine, distance_bytes, age_seconds, threads, 0, out);
 }
 
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes)
@@ -239,8 +258,8 @@ static double walk_again(const struct clsa_machine *m, double pool_bytes, double
     struct clsa_cpu_place near, far;
     if (waits <= 0)
         return 0;
-    place_by_curves(m, lines * (row_bytes + m->l2_line), lines * row_seconds, 1, &near);
-    place_by_curves(m, since, 0, 1, &far);
+    place_by_curves(m, lines * (row_bytes + m->l2_line), lines * row_seconds, 1, 0, &near);
+    place_by_curves(m, since, 0, 1, 0, &far);
     return waits * fmax(0, far.latency - near.latency);
 }
 
@@ -441,7 +460,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         if (s->known)
             place_by_parts(m, s->in_l2, s->in_cache, clock, &at);
         else
-            clsa_cpu_place_find(m, s->distance, s->age, used, &at);
+            place_find(m, s->distance, s->age, used, call->unsettled, &at);
         const double first = fmin(s->bytes, s->cold_bytes * used);
         double walk = 0, rows = INFINITY; /* of a thread */
         const bool by_curves = m->curve_stream.n && !s->known;
@@ -527,7 +546,7 @@ static double found_stream(const struct clsa_machine *m, double n, const struct 
 {
     struct clsa_cpu_place at;
     const bool far = look == CLSA_PROBE_STREAMS - 1;
-    clsa_cpu_place_find(m, far ? INFINITY : clsa_probe_stream_bytes[look] * n, 0, n, &at);
+    place_find(m, far ? INFINITY : clsa_probe_stream_bytes[look] * n, 0, n, 1, &at); /* the last look was at memory */
     const double expected = n / at.read;
     return probe->stream[look] / (m->curve_stream.n ? expected : fmin(expected, m->dram_bandwidth * m->dram_stream));
 }

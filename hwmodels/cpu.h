@@ -55,6 +55,7 @@ struct clsa_cpu_call {
     double fixed_cycles;        /* set-up before the first part */
     double tail_cycles;         /* on one thread after the last part (joining parts) */
     double part_bytes;          /* that a part leaves for whoever joins it to others; 0: nothing is joined */
+    double unsettled;           /* how far the last cache is from having learnt what comes again: 0 to 1 */
     unsigned n_streams;
     struct clsa_cpu_stream streams[CLSA_CPU_STREAMS];
 };
@@ -88,6 +89,10 @@ double clsa_cpu_kept_l3(const struct clsa_machine *machine, double distance_byte
 /* Part of what the last cache held that is left after `seconds` in which others brought l3.foreign bytes a
  * second into it, which replace lines at random. 1 without others. */
 double clsa_cpu_left(const struct clsa_machine *machine, double seconds);
+
+/* The distance that a last cache goes by: of `traffic` bytes that came from beyond L2 since a use, those that came again
+ * count by l3.churn beside the distinct ones. */
+double clsa_cpu_churned(const struct clsa_machine *machine, double distance_bytes, double traffic_bytes);
 
 /* Where data is found that was last used some time ago, and what that means. */
 struct clsa_cpu_place {

@@ -132,6 +132,8 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
       "bytes a cycle one core streams from L3")                                                    \
     X(l3_foreign, "l3.foreign", BYTES_PER_S, CLSA_MAY_CPU, 0, 0, 1e13,                             \
       "bytes a second that others (guests of the same host) bring into the L3")                    \
+    X(l3_churn, "l3.churn", COUNT, CLSA_MAY_CPU, 0, 0, 1,                                          \
+      "part of bytes read again from beyond L2 that push out what is read less often")             \
     /* memory */                                                                                   \
     X(dram_size, "dram.size", BYTES, CLSA_NEED_BOTH, 0, 1024, 1e16, "capacity")                    \
     X(dram_bandwidth, "dram.bandwidth", BYTES_PER_S, CLSA_NEED_BOTH, 0, 1e6, 1e16, "pin peak")     \
@@ -210,6 +212,10 @@ enum clsa_machine_kind { CLSA_MACHINE_GPU = 1, CLSA_MACHINE_CPU = 2 };
     X(curve_stream, "curve.stream", BYTES_PER_S, "streaming reads of one thread")                  \
     X(curve_stream_all, "curve.stream_all", BYTES_PER_S,                                           \
       "streaming reads of each thread, all of them at once")                                       \
+    X(curve_unsettled, "curve.unsettled", BYTES_PER_S,                                             \
+      "streams of one thread before a large last cache has learnt what comes again")               \
+    X(curve_unsettled_all, "curve.unsettled_all", BYTES_PER_S,                                     \
+      "the same of each thread, all at once")                                                      \
     X(curve_latency, "curve.latency", SECONDS, "dependent loads at random places")                 \
     X(curve_gather, "curve.gather", BYTES_PER_S, "rows at random places, one thread")              \
     X(curve_gather_all, "curve.gather_all", BYTES_PER_S, "the same of each thread, all at once")   \

@@ -11,9 +11,8 @@
 #include "sim/base/alloc.h"
 #include "sim/base/log.h"
 
-/* Everything is measured in rounds: at least two, and as many as end about then. */
-#define ROUNDS_LEAST 2u
-#define ROUNDS_NS UINT64_C(42000000000)
+/* Everything is measured in rounds: as many as end by then, but at least one. */
+#define ROUNDS_NS UINT64_C(50000000000)
 /* Few samples of what lay idle, since each waits. */
 #define AGAIN_SAMPLES 25
 #define AGAIN_SAMPLES_LONG 9
@@ -81,8 +80,8 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
 {
     static const uint64_t kib[] = {16,   256,   512,   1024,  2048,  3072,  4096,  6144,  8192,
                                    12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072};
-    static const uint64_t reads[] = {16,    256,   512,   1024,  2048,  4096,  8192,   16384,
-                                     24576, 32768, 49152, 65536, 81920, 98304, 131072, 196608};
+    static const uint64_t reads[] = {16,   256,  512,   1024,  1280,  1536,  2048,  2560,  3072,   4096,
+                                     8192, 16384, 24576, 32768, 49152, 65536, 81920, 98304, 131072, 196608};
     struct clsa_area a = *huge;
     for (size_t i = 0; i < sizeof kib / sizeof *kib && !b->status; i++)
         if ((a.bytes = kib[i] << 10) <= huge->bytes)
@@ -90,9 +89,14 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
     for (size_t i = 0; i < sizeof reads / sizeof *reads && !b->status; i++)
         for (int all = 0; all < (b->threads > 1 ? 2 : 1); all++) {
             const uint64_t bytes = (reads[i] << 10) * (all ? b->threads : 1);
+            const uint32_t threads = all ? b->threads : 1;
             a = all ? apart(huge, bytes) : *huge;
+            /* In halves: what all read, and what one does. */
+            struct clsa_area other = {.base = all ? huge->base : apart(huge, bytes).base, .bytes = 2 * b->last_bytes};
+            if (bytes <= huge->bytes && !b->status && clsa_bench_settles(b, bytes) && other.bytes <= huge->bytes / 2)
+                clsa_bench_unsettled(b, &a, &other, reads[i] << 10, threads);
             if (bytes <= huge->bytes && !b->status)
-                clsa_bench_read(b, &a, reads[i] << 10, all ? b->threads : 1);
+                clsa_bench_read(b, &a, reads[i] << 10, threads);
         }
     a = *huge;
     a.bytes = CLSA_PROBE_IDLE_BYTES < huge->bytes ? CLSA_PROBE_IDLE_BYTES : huge->bytes;
@@ -100,6 +104,15 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
         clsa_bench_again(b, &a, 1, 0, AGAIN_SAMPLES);
     for (int i = 0; i < CLSA_PROBE_IDLES && !b->status; i++)
         clsa_bench_again(b, &a, 1, clsa_probe_idle_us[i], i ? AGAIN_SAMPLES_LONG : AGAIN_SAMPLES);
+}
+
+static void measure_once(struct clsa_bench *b, const struct clsa_area *huge)
+{
+    const uint64_t often = b->last_bytes / CLSA_OFTEN_PART / 4096 * 4096, once = often / CLSA_ONCE_PART / 512 * 512;
+    struct clsa_area a = *huge;
+    a.bytes = often + once;
+    if (once && a.bytes <= huge->bytes)
+        clsa_bench_once(b, &a, once);
 }
 
 /* Rows at random places of `bytes`, through which one thread has wandered, prefetched or not, of it and of all. */
@@ -174,6 +187,8 @@ static void measure_round(struct clsa_bench *b, struct clsa_bench *held, const s
     measure_core(b);
     if (!b->status)
         measure_caches(b, &pages[1]);
+    if (!b->status)
+        measure_once(b, &pages[1]);
     report(o, begin);
     for (size_t f = 0; f < sizeof footprints / sizeof *footprints; f++)
         for (int huge = 0; huge < 2 && !b->status; huge++) {
@@ -202,7 +217,7 @@ static void measure_everything(struct clsa_bench *b, struct clsa_bench *held,
         uint64_t longest = 0;
         for (uint32_t round = 0; !b->status; round++) {
             const uint64_t start = clsa_now_ns(), end = start + longest;
-            if (o->rounds ? round == o->rounds : round >= ROUNDS_LEAST && end > begin + ROUNDS_NS)
+            if (o->rounds ? round == o->rounds : round && end > begin + ROUNDS_NS)
                 break;
             measure_round(b, held, pages, o, begin);
             longest = clsa_now_ns() - start > longest ? clsa_now_ns() - start : longest;

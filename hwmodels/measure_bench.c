@@ -20,8 +20,10 @@
 /* A chase over more lines than this goes through a random part of them, each once. */
 #define CHASE_LINES (1u << 19)
 #define CHASE_HOPS (1u << 12)
-/* Bytes between a prefetched row and its use: half of a common L1, as in the attention kernels. */
-#define AHEAD_BYTES 16384u
+/* Rows between one that is asked for and its use: the attention kernels' block of keys. */
+#define AHEAD_ROWS 64u
+/* What passes in a decode step of a large model over keys that a last cache could hold. */
+#define UNSETTLED_NS 100e6
 /* What a thread writes for another to read, and how often a sample does. */
 #define HANDED_PART 16384u
 #define HANDED_TIMES 32
@@ -287,19 +289,53 @@ static double read_once(const struct clsa_area *a, uint64_t bytes, uint32_t thre
     return (double)(end - begin);
 }
 
-/* Plain loads and lines asked for ahead take turns; the faster way counts. */
-void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads)
+bool clsa_bench_settles(const struct clsa_bench *b, uint64_t all_bytes)
 {
-    struct samples ways[2] = {samples_begin(b), samples_begin(b)};
-    bool more = true;
-    const uint64_t once = bytes < READ_PIECE ? bytes : READ_PIECE;
-    const uint64_t passes = READ_PIECE / once; /* more than one over what is smaller than a piece */
-    const uint64_t pieces = (uint64_t)(SAMPLE_NS * 40 / READ_PIECE) + 1; /* some 40 GB/s */
-    uint64_t *places = clsa_calloc(threads, sizeof *places);
+    return all_bytes > b->last_bytes / 5 && all_bytes <= b->last_bytes;
+}
+
+/* Of a sample of a stream: bytes of one thread at a time (more than one pass over what is smaller than a piece), and how
+ * often: for some 40 GB/s. */
+static void read_pieces(uint64_t bytes, uint64_t *once, uint64_t *passes, uint64_t *pieces)
+{
+    *once = bytes < READ_PIECE ? bytes : READ_PIECE;
+    *passes = READ_PIECE / *once;
+    *pieces = (uint64_t)(SAMPLE_NS * 40 / READ_PIECE) + 1;
+}
+
+void clsa_bench_unsettled(struct clsa_bench *b, const struct clsa_area *a, const struct clsa_area *other, uint64_t bytes,
+                          uint32_t threads)
+{
+    uint64_t once, passes, pieces, *places = clsa_calloc(threads, sizeof *places);
+    double ns = 0, samples = 0;
     if (!places) {
         clsa_bench_out_of_memory(b);
         return;
     }
+    read_pieces(bytes, &once, &passes, &pieces);
+    clsa_bench_sink += clsa_host_read(other->base, other->bytes, false);
+    for (; ns < UNSETTLED_NS; samples++)
+        ns += read_once(a, bytes, threads, places, once, passes, pieces, true);
+    free(places);
+    const double rate = samples * (double)(once * passes * pieces * threads) / ns;
+    clsa_bench_add(b, &(struct clsa_measured){"unsettled", threads, bytes, 0, a->page, rate, rate, rate, "GB/s"});
+}
+
+/* Plain loads and lines asked for ahead take turns; the faster way counts. Footprints that fill much of the last cache
+ * are read until it holds what it will. */
+void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads)
+{
+    struct samples ways[2] = {samples_begin(b), samples_begin(b)};
+    bool more = true;
+    uint64_t once, passes, pieces, *places = clsa_calloc(threads, sizeof *places);
+    if (!places) {
+        clsa_bench_out_of_memory(b);
+        return;
+    }
+    read_pieces(bytes, &once, &passes, &pieces);
+    const uint64_t begin = clsa_now_ns();
+    while (clsa_bench_settles(b, bytes * threads) && clsa_now_ns() - begin < CLSA_SETTLE_NS)
+        read_once(a, bytes, threads, places, once, passes, pieces, false);
     for (uint64_t r = 0; more; r++)
         for (int ahead = 0; ahead < 2; ahead++) {
             const double ns = read_once(a, bytes, threads, places, once, passes, pieces, ahead);
@@ -376,6 +412,22 @@ void clsa_bench_handed(struct clsa_bench *b, uint32_t threads)
          (double)(threads - 1) * HANDED_PART * HANDED_TIMES, true);
 }
 
+void clsa_bench_once(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes)
+{
+    struct samples s = samples_begin(b);
+    const uint64_t begin = clsa_now_ns();
+    for (bool more = true; more;) {
+        const uint64_t start = clsa_now_ns();
+        clsa_bench_sink += clsa_host_read(a->base, bytes, true);
+        const uint64_t stop = clsa_now_ns();
+        for (unsigned i = 0; i < CLSA_OFTEN_TIMES; i++)
+            clsa_bench_sink += clsa_host_read(a->base + bytes, a->bytes - bytes, true);
+        if (start - begin > CLSA_SETTLE_NS)
+            more = samples_add(b, &s, (double)(stop - start));
+    }
+    note(b, (struct clsa_measured){"once", 1, bytes, 0, a->page, 0, 0, 0, "GB/s"}, &s, (double)bytes, true);
+}
+
 /* Rows of a sample of one thread: some 4 GB/s. */
 static size_t rows_of(uint64_t row_bytes, uint32_t threads)
 {
@@ -388,7 +440,6 @@ static double gather_once(struct clsa_bench *b, const struct clsa_area *a, uint6
                           bool fetch)
 {
     const size_t rows = rows_of(row_bytes, threads);
-    const size_t ahead = !fetch ? 0 : row_bytes < AHEAD_BYTES / 64 ? 64 : AHEAD_BYTES / row_bytes;
     uint64_t total = 0, begin = UINT64_MAX, end = 0;
     for (size_t i = 0; i < rows * threads; i++)
         b->offsets[i] = clsa_rng_below(&b->rng, a->bytes / row_bytes) * row_bytes;
@@ -397,7 +448,7 @@ static double gather_once(struct clsa_bench *b, const struct clsa_area *a, uint6
         const uint64_t *mine = b->offsets + rows * (size_t)thread_id();
 #pragma omp barrier
         const uint64_t start = clsa_now_ns();
-        total += clsa_host_gather(a->base, mine, rows, row_bytes, ahead);
+        total += clsa_host_gather(a->base, mine, rows, row_bytes, fetch ? AHEAD_ROWS : 0);
         const uint64_t stop = clsa_now_ns();
 #pragma omp critical
         {

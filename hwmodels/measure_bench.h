@@ -20,7 +20,7 @@ struct clsa_bench {
     struct clsa_measurement_set *set;
     uint32_t threads, repeats;
     uint64_t memory_bytes;
-    uint64_t last_bytes; /* of the last cache */
+    uint64_t last_bytes; /* of the last cache; 0: nothing waits until it has settled */
     size_t room;
     struct clsa_rng rng;
     uint64_t *offsets; /* of CLSA_BENCH_ROWS rows, and 1024 more a thread */
@@ -57,8 +57,15 @@ void clsa_bench_loaded(struct clsa_bench *b, const struct clsa_area *whole);
 /* Streams of `bytes` a thread; what an idle footprint loses; rows at random places, of n sizes in turns so that what
  * others do meets all alike. */
 void clsa_bench_read(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes, uint32_t threads);
+/* Whether what so many bytes stream at depends on how long they have done so, because a last cache learns slowly what
+ * comes again; and the mean rate of their first passes after `other` memory, beyond all caches, went through them. */
+bool clsa_bench_settles(const struct clsa_bench *b, uint64_t all_bytes);
+void clsa_bench_unsettled(struct clsa_bench *b, const struct clsa_area *a, const struct clsa_area *other, uint64_t bytes,
+                          uint32_t threads);
 void clsa_bench_again(struct clsa_bench *b, const struct clsa_area *a, uint32_t threads, uint64_t wait_us,
                       uint32_t samples);
+/* Of one thread: what it streams part of an area with that it reads once, while it reads the rest CLSA_OFTEN_TIMES. */
+void clsa_bench_once(struct clsa_bench *b, const struct clsa_area *a, uint64_t bytes);
 void clsa_bench_gathers(struct clsa_bench *b, const struct clsa_area *a, const uint64_t *row_bytes, size_t n,
                         uint32_t threads, bool fetch);
 /* What threads do by themselves. */

@@ -330,6 +330,13 @@ float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops)
 
 #endif
 
+/* Asks for a row into L2, which can wait for more lines at once than L1 (kernels/x86/attention.h). */
+static inline void ask(const unsigned char *row, uint64_t row_bytes)
+{
+    for (uint64_t at = 0; at < row_bytes; at += 64)
+        __builtin_prefetch(row + at, 0, 2);
+}
+
 /* Rows of whole lines; the loads of a line are the widest there are, so that the reorder window spans
  * many rows and the number of outstanding lines is what limits. */
 #define GATHER(name, attribute, vector, zero, add, load, lanes)                                    \
@@ -338,10 +345,11 @@ float clsa_host_dot_bf16(uint64_t rounds, uint64_t *flops)
     {                                                                                              \
         vector s0 = zero, s1 = zero;                                                               \
         uint64_t lane[8] = {0};                                                                    \
+        for (size_t i = 0; i < ahead && i < rows; i++)                                             \
+            ask(base + offsets[i], row_bytes);                                                     \
         for (size_t i = 0; i < rows; i++) {                                                        \
             if (ahead && i + ahead < rows)                                                         \
-                for (uint64_t at = 0; at < row_bytes; at += 64)                                    \
-                    __builtin_prefetch(base + offsets[i + ahead] + at, 0, 3);                      \
+                ask(base + offsets[i + ahead], row_bytes);                                         \
             const unsigned char *row = base + offsets[i];                                          \
             for (uint64_t at = 0; at < row_bytes; at += 64) {                                      \
                 s0 = add(s0, load(row + at));                                                      \

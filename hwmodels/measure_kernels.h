@@ -13,9 +13,8 @@ const void *clsa_host_chase(const void *node, uint64_t hops);
  * asked for 6 KiB before its use, as products do; which way is faster is up to the processor and what shares its
  * core. */
 uint64_t clsa_host_read(const void *data, uint64_t bytes, bool ahead);
-/* Sums rows of row_bytes (a multiple of 64) that start at base + offsets[i]. With `ahead` > 0 the lines
- * of row i + ahead are prefetched before row i is summed, as the attention kernels do; the last rows
- * have none. */
+/* Sums rows of row_bytes (a multiple of 64) that start at base + offsets[i]. With `ahead` > 0 the lines of the first
+ * `ahead` rows are asked for at once, and those of row i + ahead before row i is summed, as the attention kernels do. */
 uint64_t clsa_host_gather(const void *base, const uint64_t *offsets, size_t rows,
                           uint64_t row_bytes, size_t ahead);
 /* What the system says of the data cache of a level: `name` is its sysfs file ("size", "coherency_line_size",

@@ -87,6 +87,8 @@ static double told(const struct writing *w, const char *what, double fallback)
 
 /* Powers by which what streams from memory follows looks: fitted on two cores of Emerald Rapids. */
 #define GOLDEN_COVE_FAR 1.1
+/* How their last cache keeps what is read once beside what is read often, where that was not measured. */
+#define GOLDEN_COVE_CHURN 0.65
 
 /* Its prefetch follows streams otherwise than others' does, and its looks scatter less. */
 static void put_golden_cove(struct writing *w)
@@ -207,18 +209,32 @@ static void order(struct clsa_curve *c)
             c->value[i++] = mean[at];
 }
 
+static bool is_measured(const struct writing *w, const char *what, uint32_t threads, uint64_t footprint)
+{
+    for (size_t i = 0; i < w->set->n_rows; i++) {
+        const struct clsa_measured *m = &w->set->rows[i];
+        if (strcmp(m->what, what) == 0 && m->threads == threads && m->footprint_bytes == footprint)
+            return true;
+    }
+    return false;
+}
+
 /* A figure of some threads against the footprint, from a core's L2 on, those beyond `far_bytes` as one point. Times:
- * ns, or ns a byte of one thread. */
+ * ns, or ns a byte of one thread. Unsettled streams are as others at footprints where it makes no difference. */
 static void collect(struct writing *w, const char *what, uint32_t threads, uint64_t page, bool rate,
                     double far_bytes, struct clsa_curve *c)
 {
     const double least = told(w, "size_l2", 1 << 20) / 4;
+    const bool unsettled = strcmp(what, "unsettled") == 0;
+    const char *usual = unsettled ? "read" : what;
     c->n = 0;
     for (size_t i = 0; i < w->set->n_rows; i++) {
         const struct clsa_measured *m = &w->set->rows[i];
         const double bytes = (double)m->footprint_bytes;
-        if (strcmp(m->what, what) || m->threads != threads || m->page_bytes != page || bytes < least ||
-            bytes * threads >= far_bytes || c->n == CLSA_CURVE_POINTS - 1)
+        if ((strcmp(m->what, what) && strcmp(m->what, usual)) || m->threads != threads || m->page_bytes != page ||
+            bytes < least || bytes * threads >= far_bytes || c->n == CLSA_CURVE_POINTS - 1)
+            continue;
+        if (unsettled && strcmp(m->what, what) && is_measured(w, what, threads, m->footprint_bytes))
             continue;
         const double value = rate ? threads / m->value : m->value;
         unsigned at = 0;
@@ -233,7 +249,7 @@ static void collect(struct writing *w, const char *what, uint32_t threads, uint6
     }
     if (c->n && far_bytes < INFINITY) {
         c->bytes[c->n] = far_bytes / threads;
-        c->value[c->n++] = threads / stream_of(w, what, threads, page)->value;
+        c->value[c->n++] = threads / stream_of(w, usual, threads, page)->value;
     }
     order(c);
 }
@@ -285,21 +301,28 @@ static void put_rows(struct writing *w, const char *parameter, const char *what,
         put(w, parameter, text, "GB/s", source);
 }
 
-/* What others bring into the last cache meanwhile, in bytes a second. Rates of a sweep right after the last one, after a
- * wait, and from memory say which part of a footprint that lay idle was found. */
-static void put_foreign(struct writing *w, double memory_gbps)
+/* The draft with what one thread streams. Borrows its strings. */
+static struct clsa_machine with_streams(struct writing *w)
 {
-    struct clsa_machine m = w->draft; /* borrows the strings */
+    struct clsa_machine m = w->draft;
     struct clsa_curve *c = &m.curve_stream;
-    const struct clsa_measured *level = clsa_measured_find(w->set, "again", 1, 0, 0, 0);
-    struct clsa_cpu_idle waits[16];
-    double bytes = 0;
-    unsigned n = 0;
     collect(w, "read", 1, HUGE_PAGE, true, far_bytes_of(w), c);
     for (unsigned i = 0; i < c->n; i++)
         c->value[i] = 1e9 / c->value[i];
     if (c->n < CURVE_LEAST)
         c->n = 0;
+    return m;
+}
+
+/* What others bring into the last cache meanwhile, in bytes a second. Rates of a sweep right after the last one, after a
+ * wait, and from memory say which part of a footprint that lay idle was found. */
+static void put_foreign(struct writing *w, double memory_gbps)
+{
+    const struct clsa_machine m = with_streams(w);
+    const struct clsa_measured *level = clsa_measured_find(w->set, "again", 1, 0, 0, 0);
+    struct clsa_cpu_idle waits[16];
+    double bytes = 0;
+    unsigned n = 0;
     for (size_t i = 0; level && i < w->set->n_rows && n < sizeof waits / sizeof *waits; i++) {
         const struct clsa_measured *idle = &w->set->rows[i];
         if (strcmp(idle->what, "again") != 0 || idle->row_bytes == 0)
@@ -310,6 +333,42 @@ static void put_foreign(struct writing *w, double memory_gbps)
     }
     put_number(w, "l3.foreign", n ? clsa_cpu_foreign(&m, 1, bytes, waits, n) / 1e9 : 0, "GB/s",
                "measured: what a footprint inside the last cache loses while it lies idle");
+}
+
+/* What is hardly faster than memory alone was pushed out, and nothing says by how much more than needed. */
+#define BARELY 1.03
+
+/* How much of what one thread reads again and again pushes out what it reads once meanwhile: as much as makes the curve of
+ * streams say what the latter was read with; where that is gone, the middle between the least that does it and all. */
+static void put_churn(struct writing *w)
+{
+    struct clsa_machine m = with_streams(w);
+    const struct clsa_measured *once = clsa_measured_find(w->set, "once", 1, 0, 0, HUGE_PAGE);
+    if (!once && told(w, "golden_cove", 0) > 0)
+        put_number(w, "l3.churn", GOLDEN_COVE_CHURN, "-", "as on two cores of Emerald Rapids");
+    if (!once || m.curve_stream.n == 0)
+        return;
+    const double bytes = (double)once->footprint_bytes, often = bytes * CLSA_ONCE_PART;
+    double low = 0, high = 1;
+    struct clsa_cpu_place at;
+    clsa_cpu_place_find(&m, often, 0, 1, &at);
+    const double seconds = bytes / (once->value * 1e9) + CLSA_OFTEN_TIMES * often * at.read;
+    clsa_cpu_place_find(&m, INFINITY, 0, 1, &at);
+    const double rate = fmax(once->value * 1e9, BARELY / at.read);
+    while (high - low > 1e-4) {
+        m.l3_churn = (low + high) / 2;
+        clsa_cpu_place_find(&m, clsa_cpu_churned(&m, bytes + often, bytes + CLSA_OFTEN_TIMES * often), seconds, 1, &at);
+        if (1 / at.read > rate)
+            low = m.l3_churn;
+        else
+            high = m.l3_churn;
+    }
+    char source[160];
+    snprintf(source, sizeof source,
+             "measured: %.4g MiB read once beside %.4g MiB read %u times stream with %.4g GB/s", bytes / 0x1p20,
+             often / 0x1p20, CLSA_OFTEN_TIMES, once->value);
+    const double found = once->value * 1e9 > rate * (1 - 1e-9) ? (low + high) / 2 : (low + 1) / 2;
+    put_number(w, "l3.churn", low > 0 ? found : 0, "-", source);
 }
 
 /* The footprint of a thread at which half of a stream comes from memory. */
@@ -348,6 +407,10 @@ static void put_curves(struct writing *w, uint32_t threads)
     put_curve(w, "curve.stream", "read", 1, HUGE_PAGE, "GB/s");
     if (threads > 1)
         put_curve(w, "curve.stream_all", "read", threads, HUGE_PAGE, "GB/s");
+    if (clsa_measured_find(w->set, "unsettled", 1, 0, 0, 0))
+        put_curve(w, "curve.unsettled", "unsettled", 1, HUGE_PAGE, "GB/s");
+    if (threads > 1 && clsa_measured_find(w->set, "unsettled", threads, 0, 0, 0))
+        put_curve(w, "curve.unsettled_all", "unsettled", threads, HUGE_PAGE, "GB/s");
     put_curve(w, "curve.latency", "latency", 1, HUGE_PAGE, "ns");
     for (int small = 0; small < 2; small++)
         for (int fetch = 0; fetch < 2; fetch++)
@@ -443,8 +506,10 @@ static void put_memory(struct writing *w, uint32_t threads)
     put_number(w, "dram.tras", 32, "ns", ddr5);
     put_translation(w, near, huge);
     put_curves(w, threads);
-    if (w->draft.l3_size > 0)
+    if (w->draft.l3_size > 0) {
         put_foreign(w, one->value);
+        put_churn(w);
+    }
     put_random_rows(w, far);
 }
 

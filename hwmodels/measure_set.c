@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hwmodels/cpu.h"
 #include "hwmodels/measure.h"
 #include "sim/base/alloc.h"
 #include "sim/base/csv.h"
@@ -131,15 +132,21 @@ static double mean(const struct clsa_measured *rows, size_t n)
     return exp(sum / (double)n);
 }
 
-/* Figures that ask for what others do. */
-static bool of_others(const struct clsa_measured *m)
+/* Figures that ask for what others do: that they leave idle data, and even threads; and what of the last cache they leave,
+ * beyond what looks go through, which find the rest. */
+static bool of_others(const struct clsa_measured *m, double last_bytes)
 {
+    if (strcmp(m->what, "read") == 0 || strcmp(m->what, "unsettled") == 0)
+        return (double)m->footprint_bytes > clsa_probe_stream_bytes[CLSA_PROBE_STREAMS - 2] &&
+               (double)m->footprint_bytes * m->threads <= 2 * last_bytes;
     return strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0 || strcmp(m->what, "first") == 0;
 }
 
 void clsa_measurement_settle(struct clsa_measurement_set *set)
 {
     struct clsa_measured *rows = set->rows;
+    const struct clsa_measured *last = clsa_measured_find(set, "size_l3", 0, 0, 0, 0);
+    const double last_bytes = last ? last->value : 0;
     size_t settled = 0;
     for (size_t from = 0; from < set->n_rows; from++) {
         /* All rows of this figure follow each other at `from`. */
@@ -153,7 +160,7 @@ void clsa_measurement_settle(struct clsa_measurement_set *set)
         qsort(rows + from, n, sizeof *rows, by_speed);
         const bool own = rows[from].footprint_bytes <= CLSA_MEASURED_OWN &&
                          (rows[from].threads <= 1 || strcmp(rows[from].what, "mixed") == 0);
-        const bool others = of_others(&rows[from]);
+        const bool others = of_others(&rows[from], last_bytes);
         struct clsa_measured one = rows[from + (own ? n - 1 : n / 2)];
         if (!own)
             one.value = others ? mean(rows + from + n / 4, n - 2 * (n / 4)) : mean(rows + from + n / 2, n - n / 2);

@@ -10,10 +10,10 @@
 /* Parts of a selection that are not worth following. */
 #define NOTHING 1e-6
 
-/* The last time that a set was used: its place in the stack, and seconds. */
+/* The last time that a set was used: its place in the stack. */
 struct use {
     uint64_t set;
-    double touched, at;
+    double touched;
 };
 
 struct clsa_chance_plane {
@@ -36,8 +36,7 @@ static struct clsa_chance_plane *find_plane(struct clsa_chance *c, const struct 
 }
 
 int clsa_chance_touch(struct clsa_chance *chance, struct clsa_stack *stack, const struct clsa_operand *operand,
-                      uint64_t set, double bytes, double common, double now,
-                      struct clsa_chance_part parts[1 + CLSA_CHANCE_OTHERS])
+                      uint64_t set, double bytes, double common, struct clsa_chance_part parts[1 + CLSA_CHANCE_OTHERS])
 {
     struct clsa_chance_plane *plane = find_plane(chance, operand);
     if (!plane || !clsa_grow(&plane->uses, &plane->room, plane->n + 1, sizeof *plane->uses))
@@ -49,17 +48,14 @@ int clsa_chance_touch(struct clsa_chance *chance, struct clsa_stack *stack, cons
     struct use mine = used ? plane->uses[own] : (struct use){.set = set, .touched = -INFINITY};
     const size_t first = used ? own + 1 : 0; /* of the uses since */
     memset(parts, 0, (1 + CLSA_CHANCE_OTHERS) * sizeof *parts);
-    double rest = bytes, unused;
-    parts[0] = (struct clsa_chance_part){bytes, INFINITY, INFINITY};
-    if (used) {
-        parts[0].distance = clsa_stack_since(stack, mine.touched) + bytes;
-        parts[0].age = now - mine.at;
-    }
+    struct clsa_reuse unused;
+    double rest = bytes;
+    parts[0] = (struct clsa_chance_part){bytes, clsa_stack_find(stack, mine.touched, bytes)};
     for (size_t i = plane->n, other = 1; i-- > first && other <= CLSA_CHANCE_OTHERS; other++) {
         const struct use *u = &plane->uses[i];
         const double shared = parts[0].bytes * common;
         parts[0].bytes -= shared;
-        parts[other] = (struct clsa_chance_part){shared, clsa_stack_since(stack, u->touched) + bytes, now - u->at};
+        parts[other] = (struct clsa_chance_part){shared, clsa_stack_find(stack, u->touched, bytes)};
     }
     /* Their rows that this set uses now are no longer theirs. */
     for (size_t i = plane->n; i-- > first && rest > NOTHING * bytes;) {
@@ -68,7 +64,6 @@ int clsa_chance_touch(struct clsa_chance *chance, struct clsa_stack *stack, cons
     }
     if (clsa_stack_touch(stack, &mine.touched, bytes, &unused))
         return CLSA_ENOMEM;
-    mine.at = now;
     if (used)
         memmove(plane->uses + own, plane->uses + own + 1, (--plane->n - own) * sizeof *plane->uses);
     plane->uses[plane->n++] = mine;

@@ -24,18 +24,17 @@ struct clsa_chance {
     size_t n, room;
 };
 
-/* Bytes whose last use was the same: distinct bytes since, their sweep's own included (INFINITY: never used), and
- * seconds. */
+/* Bytes whose last use was the same. Distances count their whole sweep's own. */
 struct clsa_chance_part {
-    double bytes, distance, age;
+    double bytes;
+    struct clsa_reuse reuse;
 };
 
-/* Uses `bytes` that set `set` selects of the operand's plane, `common` of which any other set has by chance, at `now`
- * seconds. `parts` receives what no other set used since, then what the latest other sets did, the last one first.
- * Moves the stack. Returns 0 or CLSA_ENOMEM. */
+/* Uses `bytes` that set `set` selects of the operand's plane, `common` of which any other set has by chance. `parts`
+ * receives what no other set used since, then what the latest other sets did, the last one first. Touches the stack.
+ * Returns 0 or CLSA_ENOMEM. */
 int clsa_chance_touch(struct clsa_chance *chance, struct clsa_stack *stack, const struct clsa_operand *operand,
-                      uint64_t set, double bytes, double common, double now,
-                      struct clsa_chance_part parts[1 + CLSA_CHANCE_OTHERS]);
+                      uint64_t set, double bytes, double common, struct clsa_chance_part parts[1 + CLSA_CHANCE_OTHERS]);
 void clsa_chance_destroy(struct clsa_chance *chance);
 
 #endif

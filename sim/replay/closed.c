@@ -135,7 +135,7 @@ struct pricing {
     struct clsa_distances distances;
     struct clsa_stack stack;    /* CPU: where the last touches of the first stand */
     struct clsa_chance chance;  /* CPU: those of selections */
-    struct clsa_distances ages; /* CPU: the same with a clock of seconds, for what others push out */
+    double unsettled;           /* CPU: of the last cache, which keeps learning while most of a step passes through it */
     double l2_all, l2_none; /* reuse distances that L2 keeps wholly, and not at all */
     struct op_class *classes;
     size_t n_classes, room;
@@ -155,7 +155,6 @@ static void pricing_destroy(struct pricing *p)
     free(p->classes);
     free(p->of_op);
     clsa_distances_destroy(&p->distances);
-    clsa_distances_destroy(&p->ages);
     clsa_stack_destroy(&p->stack);
     clsa_chance_destroy(&p->chance);
 }
@@ -379,14 +378,19 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
 }
 
 /* What a stream of a CPU finds: the distance itself, which several levels judge. The pool may differ between ops of equal
- * shape (one plane, or all of them). */
+ * shape (one plane, or all of them). What comes from beyond L2 is traffic of the last cache. */
 static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const struct clsa_operand *o,
                         const struct clsa_chance_part *found)
 {
     struct clsa_cpu_stream *s = &c->call.streams[i];
+    const struct clsa_machine *m = p->r->machine;
+    const double threads = p->r->threads ? fmin(p->r->threads, m->core_count) : m->core_count;
+    const double in_l2 = clsa_cpu_kept(found->reuse.distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
+    p->stack.now.traffic += found->bytes * (1 - in_l2);
     s->bytes = found->bytes;
-    s->distance = found->distance;
-    s->age = found->age;
+    s->distance = in_l2 > 0 ? found->reuse.distance
+                            : clsa_cpu_churned(m, found->reuse.distance, found->reuse.traffic);
+    s->age = found->reuse.seconds;
     if (s->row_bytes > 0)
         s->pool_bytes = (double)p->r->step->tensors[o->tensor].bytes;
     keep_found(c, 4 * i, s->bytes);
@@ -407,7 +411,7 @@ static int find_selection(struct pricing *p, struct op_class *c, const struct cl
     for (unsigned j = 0; j < CLSA_CHANCE_OTHERS; j++)
         bytes += c->call.streams[c->others[i] + j].bytes;
     if (clsa_chance_touch(&p->chance, &p->stack, o, set, bytes, fmin(1, bytes / s->row_bytes / fmax(1, keys)),
-                          p->ages.clock, parts))
+                          parts))
         return CLSA_ENOMEM;
     keep_stream(p, c, i, o, &parts[0]);
     for (unsigned j = 0; j < CLSA_CHANCE_OTHERS; j++)
@@ -427,11 +431,8 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
             continue;
         }
         double *touched = clsa_distances_find(&p->distances, op, o);
-        double *last = clsa_distances_find(&p->ages, op, o);
-        if (!touched || !last || clsa_stack_touch(&p->stack, touched, s->bytes, &found.distance))
+        if (!touched || clsa_stack_touch(&p->stack, touched, s->bytes, &found.reuse))
             return CLSA_ENOMEM;
-        found.age = p->ages.clock - *last;
-        *last = p->ages.clock;
         keep_stream(p, c, i, o, &found);
     }
     return 0;
@@ -440,6 +441,7 @@ static int find_cpu(struct pricing *p, struct op_class *c, const struct clsa_op 
 static void time_cpu(const struct pricing *p, struct op_class *c)
 {
     struct clsa_cpu_time time = {0};
+    c->call.unsettled = p->unsettled;
     if (c->call.parts > 0)
         clsa_cpu_call_time(p->r->machine, &c->call, p->r->threads, &time);
     c->last.launches = c->call.parts > 0;
@@ -479,7 +481,7 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
             continue;
         if (c->stale)
             (gpu ? time_gpu : time_cpu)(p, c);
-        p->ages.clock += c->last_seconds;
+        p->stack.now.seconds += c->last_seconds;
         if (!out)
             continue;
         const struct clsa_op_prediction *last = &c->last;
@@ -497,6 +499,18 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
     return 0;
 }
 
+/* After a walk: where all that it touched fits into the last cache, that learns it; where it is twice as much, that has
+ * not learnt the part of what comes from beyond L2 which never comes again. */
+static void learn(struct pricing *p)
+{
+    const double l3 = p->r->machine->l3_size, distinct = p->stack.total, traffic = p->stack.now.traffic;
+    if (p->r->machine->kind == CLSA_MACHINE_GPU)
+        return;
+    p->unsettled = l3 > 0 && traffic > 0 ? fmin(1, fmax(0, distinct / l3 - 1)) * fmin(1, distinct / traffic) : 0;
+    for (size_t i = 0; i < p->n_classes; i++)
+        p->classes[i].stale = true;
+}
+
 /* Caches left by equal steps, or empty. */
 static int settle(struct pricing *p, struct clsa_prediction *out)
 {
@@ -504,10 +518,11 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
     int status = 0;
     if (r->variants > 1 && !r->cold) {
         for (uint32_t v = 0; !status && v < r->variants; v++) {
-            p->distances.variant = p->ages.variant = v;
+            p->distances.variant = v;
             status = walk(p, NULL);
         }
-        p->distances.variant = p->ages.variant = 0;
+        p->distances.variant = 0;
+        learn(p);
         return status ? status : walk(p, out);
     }
     status = walk(p, out);
@@ -518,6 +533,7 @@ static int settle(struct pricing *p, struct clsa_prediction *out)
         return status;
     struct clsa_op_prediction *ops = out->ops;
     *out = (struct clsa_prediction){.n_ops = out->n_ops, .ops = ops};
+    learn(p);
     return walk(p, out);
 }
 
@@ -568,8 +584,6 @@ int clsa_closed_predict(const struct clsa_closed_request *request, struct clsa_p
     struct clsa_prediction prediction = {.n_ops = step->n_ops};
     struct pricing p = {.r = request, .err = err};
     int status = clsa_distances_init(&p.distances, step, !request->cold);
-    if (!status && request->machine->kind == CLSA_MACHINE_CPU)
-        status = clsa_distances_init(&p.ages, step, !request->cold);
     if (!status) {
         p.of_op = clsa_malloc(step->n_ops + 1, sizeof *p.of_op);
         prediction.ops = request->no_ops ? NULL : clsa_calloc(step->n_ops + 1,

@@ -120,18 +120,26 @@ static int stack_grow(struct clsa_stack *s)
     double *bytes = clsa_realloc(s->bytes, room + 1, sizeof *bytes);
     if (bytes)
         s->bytes = bytes;
-    if (!sums || !bytes)
+    struct clsa_moment *moments = clsa_realloc(s->moments, room + 1, sizeof *moments);
+    if (moments)
+        s->moments = moments;
+    if (!sums || !bytes || !moments)
         return CLSA_ENOMEM;
     s->room = room;
     return 0;
 }
 
-double clsa_stack_since(const struct clsa_stack *s, double touched)
+struct clsa_reuse clsa_stack_find(const struct clsa_stack *s, double touched, double bytes)
 {
+    if (touched < 0)
+        return (struct clsa_reuse){INFINITY, INFINITY, INFINITY};
+    const size_t at = (size_t)touched;
+    const struct clsa_moment then = at ? s->moments[at] : (struct clsa_moment){0};
     double before = 0;
-    for (size_t i = (size_t)touched; i > 0; i -= low_bit(i))
+    for (size_t i = at; i > 0; i -= low_bit(i))
         before += s->sums[i];
-    return fmax(0, s->total - before);
+    return (struct clsa_reuse){fmax(0, s->total - before) + bytes, s->now.seconds - then.seconds,
+                               s->now.traffic - then.traffic};
 }
 
 void clsa_stack_take(struct clsa_stack *s, double touched, double bytes)
@@ -144,14 +152,11 @@ void clsa_stack_take(struct clsa_stack *s, double touched, double bytes)
         s->sums[i] -= gone;
 }
 
-int clsa_stack_touch(struct clsa_stack *s, double *touched, double bytes, double *distance)
+int clsa_stack_touch(struct clsa_stack *s, double *touched, double bytes, struct clsa_reuse *reuse)
 {
-    *distance = INFINITY;
-    if (*touched >= 0) {
-        *distance = clsa_stack_since(s, *touched) + bytes;
-        if (*touched > 0)
-            clsa_stack_take(s, *touched, INFINITY);
-    }
+    *reuse = clsa_stack_find(s, *touched, bytes);
+    if (*touched > 0)
+        clsa_stack_take(s, *touched, INFINITY);
     if (s->n == s->room && stack_grow(s))
         return CLSA_ENOMEM;
     const size_t now = ++s->n;
@@ -160,6 +165,7 @@ int clsa_stack_touch(struct clsa_stack *s, double *touched, double bytes, double
         sum += s->sums[i];
     s->sums[now] = sum;
     s->bytes[now] = bytes;
+    s->moments[now] = s->now;
     s->total += bytes;
     *touched = (double)now;
     return 0;
@@ -169,5 +175,6 @@ void clsa_stack_destroy(struct clsa_stack *s)
 {
     free(s->sums);
     free(s->bytes);
+    free(s->moments);
     memset(s, 0, sizeof *s);
 }

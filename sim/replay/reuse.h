@@ -50,20 +50,34 @@ static inline double *clsa_distances_find(struct clsa_distances *d, const struct
  * one found untouched. */
 double clsa_distances_next(const struct clsa_distances *d);
 
+/* When a piece was touched: seconds, and bytes that had come from beyond cores' L2 by then, again and again or not. */
+struct clsa_moment {
+    double seconds, traffic;
+};
+
+/* What a touch finds of the last one; all INFINITY for never. */
+struct clsa_reuse {
+    double distance;         /* distinct bytes touched since, its own included */
+    double seconds, traffic; /* since */
+};
+
 /* LRU stack distances: how many distinct bytes were touched since a piece's last touch. A Fenwick tree over
  * touches in their order, each of which holds the bytes that it is the last touch of. */
 struct clsa_stack {
-    double *sums, *bytes; /* by touch, from 1 */
+    double *sums, *bytes;        /* by touch, from 1 */
+    struct clsa_moment *moments; /* of touches */
+    struct clsa_moment now;      /* moved by who touches */
     size_t n, room;
     double total;
 };
 
-/* Touches `bytes`, last touched at *touched: an earlier touch, 0 before all others, or below 0 for never. Sets
- * *touched to this one and *distance to the distinct bytes since, its own included (INFINITY for never).
- * Starts from zeroes; sums and bytes are freed by clsa_stack_destroy. Returns 0 or CLSA_ENOMEM. */
-int clsa_stack_touch(struct clsa_stack *stack, double *touched, double bytes, double *distance);
-/* Distinct bytes touched since the touch at `touched` (from 1); takes up to so many from those it is the last touch of. */
-double clsa_stack_since(const struct clsa_stack *stack, double touched);
+/* Touches `bytes`, last touched at *touched: an earlier touch, 0 before all others (at moment 0), or below 0 for never.
+ * Sets *touched to this one. Starts from zeroes; what the stack owns is freed by clsa_stack_destroy. Returns 0 or
+ * CLSA_ENOMEM. */
+int clsa_stack_touch(struct clsa_stack *stack, double *touched, double bytes, struct clsa_reuse *reuse);
+/* The same, but touches nothing. */
+struct clsa_reuse clsa_stack_find(const struct clsa_stack *stack, double touched, double bytes);
+/* Takes up to so many bytes from those that the touch at `touched` (from 1) is the last one of. */
 void clsa_stack_take(struct clsa_stack *stack, double touched, double bytes);
 void clsa_stack_destroy(struct clsa_stack *stack);
 

@@ -54,8 +54,8 @@ all_points() {
         for context in ${CONTEXTS:-8K 64K}; do
             for model in ${MODELS:-clsa-byte-5m clsa-0.6b}; do
                 case $model in
-                clsa-byte-5m) point "$model" f32 '' "$context" 0,1,4,8 "$t" 132 ;;
-                *) point "$model" bf16 '--synthetic --kv-dtype bf16' "$context" 0,1,4,16 "$t" 36 ;;
+                clsa-byte-5m) point "$model" f32 '' "$context" 0,1,4,8 "$t" 96 ;;
+                *) point "$model" bf16 '--synthetic --kv-dtype bf16' "$context" 0,1,4,16 "$t" 32 ;;
                 esac
             done
         done

@@ -453,6 +453,61 @@ START_TEST(steps_obey_context_groups_threads_and_neighbours)
 }
 END_TEST
 
+static double op_ps(const struct clsa_prediction *p, const struct clsa_step *step, enum clsa_op_kind kind)
+{
+    double sum = 0;
+    for (size_t i = 0; i < step->n_ops; i++)
+        sum += step->ops[i].kind == kind ? (double)p->ops[i].ps : 0;
+    return sum;
+}
+
+/* Keys of 32 MiB that a step reads eight times push out its weights as far as churn says, but not themselves. */
+START_TEST(keys_read_again_push_out_weights)
+{
+    struct clsa_machine m = machine_named("xeon-emr");
+    struct clsa_prediction kept, lost;
+    struct planned p;
+    plan_open(&p, "clsa-byte-5m", 65536, 0, CLSA_F32);
+    m.l3_size = 128 << 20;
+    m.l3_churn = 0;
+    struct clsa_closed_request r = {.step = &p.step, .machine = &m, .impl = &p.impl, .threads = 1};
+    ck_assert_int_eq(clsa_closed_predict(&r, &kept, &err), 0);
+    m.l3_churn = 1;
+    ck_assert_int_eq(clsa_closed_predict(&r, &lost, &err), 0);
+    ck_assert(op_ps(&lost, &p.step, CLSA_OP_ATTN_DENSE) < 1.001 * op_ps(&kept, &p.step, CLSA_OP_ATTN_DENSE));
+    ck_assert(op_ps(&lost, &p.step, CLSA_OP_GEMM) > 1.1 * op_ps(&kept, &p.step, CLSA_OP_GEMM));
+    clsa_prediction_destroy(&kept);
+    clsa_prediction_destroy(&lost);
+    plan_close(&p);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+/* A last cache that holds all of a step learns it; one through which a large model's weights pass does not. */
+START_TEST(steps_that_fit_settle)
+{
+    const char *const models[] = {"clsa-byte-5m", "clsa-0.6b"};
+    for (int large = 0; large < 2; large++) {
+        struct clsa_machine m = machine_named("xeon-emr");
+        struct clsa_curve *curves[] = {&m.curve_stream, &m.curve_unsettled};
+        for (int i = 0; i < 2; i++)
+            *curves[i] = (struct clsa_curve){.n = 3, .bytes = {1 << 20, 64 << 20, 1 << 30}, .value = {30e9, 30e9, 10e9}};
+        struct clsa_prediction as, slower;
+        struct planned p;
+        plan_open(&p, models[large], 8192, 0, CLSA_BF16);
+        const struct clsa_closed_request r = {.step = &p.step, .machine = &m, .impl = &p.impl, .threads = 1};
+        ck_assert_int_eq(clsa_closed_predict(&r, &as, &err), 0);
+        m.curve_unsettled.value[0] = m.curve_unsettled.value[1] = 10e9;
+        ck_assert_int_eq(clsa_closed_predict(&r, &slower, &err), 0);
+        ck_assert(large ? slower.step_ps > as.step_ps : slower.step_ps == as.step_ps);
+        clsa_prediction_destroy(&as);
+        clsa_prediction_destroy(&slower);
+        plan_close(&p);
+        clsa_machine_destroy(&m);
+    }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cpu");
@@ -471,6 +526,8 @@ static Suite *suite(void)
     tcase_add_test(c, parts_are_the_units_of_the_kernels);
     tcase_add_test(c, rows_of_keys_and_values_are_met_once);
     tcase_add_test(c, parts_leave_lines_of_sums);
+    tcase_add_test(c, keys_read_again_push_out_weights);
+    tcase_add_test(c, steps_that_fit_settle);
     tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, 4);
     suite_add_tcase(s, c);
     return s;

@@ -166,6 +166,52 @@ START_TEST(machines_come_from_figures)
 }
 END_TEST
 
+/* A machine says of what is read once beside what is read often what was measured of it. */
+START_TEST(churn_is_found_in_figures)
+{
+    struct clsa_measurement_set set = {0};
+    char from[] = "/tmp/clsa_figuresXXXXXX", to[] = "/tmp/clsa_machineXXXXXX";
+    close(mkstemp(from));
+    close(mkstemp(to));
+    double rate = 0;
+    for (int planted = 0; planted < 2; planted++) {
+        struct clsa_machine m;
+        struct clsa_cpu_place at;
+        char row[80];
+        write_text(from, figures);
+        snprintf(row, sizeof row, "once,1,%d,0,2097152,%.9g,1,1,GB/s\n", 1 << 20, rate);
+        FILE *f = fopen(from, "a");
+        if (planted)
+            fputs(row, f);
+        fclose(f);
+        ck_assert_msg(clsa_measurement_read(from, &set, &err) == 0, "%s", err.text);
+        f = fopen(to, "w");
+        ck_assert_int_eq(clsa_measurement_machine(f, "figures", &set, &err), 0);
+        fclose(f);
+        clsa_measurement_destroy(&set);
+        set = (struct clsa_measurement_set){0};
+        ck_assert_msg(clsa_machine_read(to, NULL, 0, &m, &err) == 0, "%s", err.text);
+        if (planted)
+            WITHIN(m.l3_churn, 0.4, 1e-3);
+        else
+            ck_assert(m.l3_churn == 0);
+        /* The time that both take, which is what others have to push it out; the rate is its own part of that. */
+        const double often = CLSA_ONCE_PART * 0x1p20, bytes = 0x1p20;
+        m.l3_churn = 0.4;
+        clsa_cpu_place_find(&m, often, 0, 1, &at);
+        const double meanwhile = CLSA_OFTEN_TIMES * often * at.read;
+        for (int i = 0; i < 50; i++) {
+            clsa_cpu_place_find(&m, clsa_cpu_churned(&m, bytes + often, bytes + CLSA_OFTEN_TIMES * often),
+                                meanwhile + (rate > 0 ? bytes / (rate * 1e9) : 0), 1, &at);
+            rate = 1e-9 / at.read;
+        }
+        clsa_machine_destroy(&m);
+    }
+    unlink(from);
+    unlink(to);
+}
+END_TEST
+
 /* Of one core's own figures the best round stands, of shared ones the middle half, in the order of the first round. */
 START_TEST(rounds_settle)
 {
@@ -184,16 +230,22 @@ START_TEST(rounds_settle)
         NEAR(rows[i].value, value[i]);
         ck_assert_double_eq(rows[i].fastest, fastest[i]);
     }
-    /* The faster half; the middle half of what asks for others. */
-    for (int others = 0; others < 2; others++) {
-        struct clsa_measured four[4];
+    /* The faster half; the middle half of what asks for others, and for what of a last cache they leave. */
+    const struct {
+        const char *what;
+        uint64_t mib;
+        bool others;
+    } kinds[] = {{"read", 1024, false}, {"again", 1024, true}, {"read", 48, true}, {"read", 32, false}, {"read", 65, false}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        struct clsa_measured five[5];
         for (int i = 0; i < 4; i++)
-            four[i] = (struct clsa_measured){others ? "again" : "read", 2, 1 << 30, 0, 4096,
+            five[i] = (struct clsa_measured){kinds[k].what, 2, kinds[k].mib << 20, 0, 4096,
                                              (const double[]){1, 4, 9, 100}[i], 1, 1, "GB/s"};
-        set = (struct clsa_measurement_set){.rows = four, .n_rows = 4};
+        five[4] = (struct clsa_measured){"size_l3", 0, 0, 0, 0, 64 << 20, 64 << 20, 64 << 20, "B"};
+        set = (struct clsa_measurement_set){.rows = five, .n_rows = 5};
         clsa_measurement_settle(&set);
-        ck_assert_uint_eq(set.n_rows, 1);
-        NEAR(four[0].value, others ? 6 : 30);
+        ck_assert_uint_eq(set.n_rows, 2);
+        NEAR(five[0].value, kinds[k].others ? 6 : 30);
     }
 }
 END_TEST
@@ -298,6 +350,31 @@ START_TEST(curves_stand_in_place_of_sizes_and_rates)
 END_TEST
 
 /* Another busy thread of the core has half of its L2: two uses of what lies there are twice as far apart. */
+/* What a last cache has not learnt yet streams at a rate of its own, in times between. */
+START_TEST(large_caches_learn_what_comes_again)
+{
+    char text[sizeof curves + 200];
+    struct clsa_machine m;
+    snprintf(text, sizeof text, "%scurve.unsettled,64KiB:32 1MiB:16 16MiB:4 256MiB:4,GB/s,measured\n"
+             "curve.unsettled_all,64KiB:32 1MiB:8 16MiB:2 256MiB:2,GB/s,measured\n", curves);
+    ck_assert_msg(read_text(text, NULL, 0, &m) == 0, "%s", err.text);
+    struct clsa_cpu_call call = streaming(1e6, 16 << 20), apart = streaming(1e6, 64 << 20);
+    NEAR(seconds(&m, &call, 1), 1e6 / 8e9);
+    NEAR(seconds(&m, &apart, 4), 1e6 / 4 / 4e9 + m.fork_join);
+    call.unsettled = apart.unsettled = 1;
+    NEAR(seconds(&m, &call, 1), 1e6 / 4e9);
+    NEAR(seconds(&m, &apart, 4), 1e6 / 4 / 2e9 + m.fork_join);
+    call.unsettled = 0.5;
+    NEAR(seconds(&m, &call, 1), (1e6 / 4e9 + 1e6 / 8e9) / 2);
+    /* Bytes that came again count by l3.churn. */
+    NEAR(clsa_cpu_churned(&m, 10, 30), 10);
+    m.l3_churn = 0.5;
+    NEAR(clsa_cpu_churned(&m, 10, 30), 20);
+    NEAR(clsa_cpu_churned(&m, 10, 5), 10);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 START_TEST(a_sibling_takes_half_of_an_l2)
 {
     struct clsa_machine m;
@@ -517,10 +594,12 @@ static Suite *suite(void)
     TCase *c = tcase_create("figures");
     tcase_add_test(c, random_rows_are_fitted_to_all_gathers);
     tcase_add_test(c, machines_come_from_figures);
+    tcase_add_test(c, churn_is_found_in_figures);
     tcase_add_test(c, rounds_settle);
     suite_add_tcase(s, c);
     c = tcase_create("curves");
     tcase_add_test(c, curves_stand_in_place_of_sizes_and_rates);
+    tcase_add_test(c, large_caches_learn_what_comes_again);
     tcase_add_test(c, a_sibling_takes_half_of_an_l2);
     tcase_add_test(c, entries_wait_where_their_last_use_left_them);
     tcase_add_test(c, curves_that_make_no_sense_are_refused);

@@ -67,7 +67,9 @@ START_TEST(stack_distances_count_distinct_bytes)
 {
     enum { PIECES = 40, TOUCHES = 5000 };
     struct clsa_stack stack = {0};
-    double touched[PIECES], bytes[PIECES], distance;
+    double touched[PIECES], bytes[PIECES];
+    struct clsa_moment moments[PIECES] = {{0, 0}};
+    struct clsa_reuse found;
     unsigned when[PIECES] = {0};
     struct clsa_rng rng;
     clsa_rng_seed(&rng, 7);
@@ -83,8 +85,13 @@ START_TEST(stack_distances_count_distinct_bytes)
         for (int i = 0; i < PIECES; i++)
             since += when[i] > when[piece] ? bytes[i] : 0;
         const bool known = touched[piece] >= 0;
-        ck_assert_int_eq(clsa_stack_touch(&stack, &touched[piece], mine, &distance), 0);
-        ck_assert(known ? fabs(distance - since) < 1e-6 : isinf(distance));
+        stack.now.seconds += 0.25;
+        stack.now.traffic += mine;
+        ck_assert_int_eq(clsa_stack_touch(&stack, &touched[piece], mine, &found), 0);
+        ck_assert(known ? fabs(found.distance - since) < 1e-6 : isinf(found.distance));
+        ck_assert(known ? found.seconds == stack.now.seconds - moments[piece].seconds : isinf(found.seconds));
+        ck_assert(known ? found.traffic == stack.now.traffic - moments[piece].traffic : isinf(found.traffic));
+        moments[piece] = stack.now;
         bytes[piece] = mine;
         when[piece] = now;
     }
@@ -105,7 +112,8 @@ START_TEST(selections_share_rows_by_chance)
         struct clsa_chance chance = {0};
         struct clsa_rng rng;
         const struct clsa_operand o = {.tensor = 3, .axis = CLSA_AXIS_SELECTED};
-        double fill[SETS], unused, seconds = 0;
+        struct clsa_reuse unused;
+        double fill[SETS];
         clsa_rng_seed(&rng, 5);
         memset(last, 0, sizeof last);
         memset(clock_at, 0, sizeof clock_at);
@@ -114,7 +122,7 @@ START_TEST(selections_share_rows_by_chance)
             for (int r = 0; r < ROWS; r++)
                 chosen[s][r] = (double)clsa_rng_below(&rng, 1000000) < commons[p] * 1e6;
         }
-        for (unsigned now = 1; now <= ROUNDS * SETS; now++, seconds += 0.5) {
+        for (unsigned now = 1; now <= ROUNDS * SETS; now++, stack.now.seconds += 0.5) {
             const unsigned set = now % SETS, mine = clock_at[set];
             struct clsa_chance_part parts[1 + CLSA_CHANCE_OTHERS];
             double count[1 + CLSA_CHANCE_OTHERS] = {0}, size = 0, sum = 0;
@@ -124,7 +132,7 @@ START_TEST(selections_share_rows_by_chance)
                 if (chosen[set][r])
                     count[ago >= 1 && ago <= CLSA_CHANCE_OTHERS && last[r] > mine ? ago : 0]++;
             }
-            ck_assert_int_eq(clsa_chance_touch(&chance, &stack, &o, set, size, commons[p], seconds, parts), 0);
+            ck_assert_int_eq(clsa_chance_touch(&chance, &stack, &o, set, size, commons[p], parts), 0);
             for (unsigned j = 0; j < 1 + CLSA_CHANCE_OTHERS; j++) {
                 sum += parts[j].bytes;
                 ck_assert_msg(fabs(parts[j].bytes - count[j]) <= 0.02 * ROWS, "%g: %g rows of %u, not %g", commons[p],
@@ -135,12 +143,12 @@ START_TEST(selections_share_rows_by_chance)
                 double since = size + FILL * (double)(now - then);
                 for (int r = 0; r < ROWS; r++)
                     since += last[r] > then;
-                ck_assert_msg(fabs(parts[j].distance - since) <= 0.03 * since, "%g: %g bytes ago, not %g", commons[p],
-                              parts[j].distance, since);
-                ck_assert(fabs(parts[j].age - 0.5 * (double)(now - then)) < 1e-9);
+                ck_assert_msg(fabs(parts[j].reuse.distance - since) <= 0.03 * since, "%g: %g bytes ago, not %g", commons[p],
+                              parts[j].reuse.distance, since);
+                ck_assert(fabs(parts[j].reuse.seconds - 0.5 * (double)(now - then)) < 1e-9);
             }
             ck_assert(fabs(sum - size) < 1e-6);
-            ck_assert(mine > 0 || isinf(parts[0].distance));
+            ck_assert(mine > 0 || isinf(parts[0].reuse.distance));
             for (int r = 0; r < ROWS; r++)
                 if (chosen[set][r])
                     last[r] = now;
