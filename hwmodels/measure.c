@@ -106,13 +106,16 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
         clsa_bench_again(b, &a, 1, clsa_probe_idle_us[i], i ? AGAIN_SAMPLES_LONG : AGAIN_SAMPLES);
 }
 
+/* Parts of the last cache: one that most of what is read once outlives, and one that little does. */
 static void measure_once(struct clsa_bench *b, const struct clsa_area *huge)
 {
-    const uint64_t often = b->last_bytes / CLSA_OFTEN_PART / 4096 * 4096, once = often / CLSA_ONCE_PART / 512 * 512;
-    struct clsa_area a = *huge;
-    a.bytes = often + once;
-    if (once && a.bytes <= huge->bytes)
-        clsa_bench_once(b, &a, once);
+    for (uint64_t part = 16; part >= 8 && !b->status; part /= 2) {
+        const uint64_t once = b->last_bytes / part / CLSA_ONCE_PART / 512 * 512;
+        struct clsa_area a = *huge;
+        a.bytes = once * (1 + CLSA_ONCE_PART);
+        if (once && a.bytes <= huge->bytes)
+            clsa_bench_once(b, &a, once);
+    }
 }
 
 /* Rows at random places of `bytes`, through which one thread has wandered, prefetched or not, of it and of all. */

@@ -57,9 +57,8 @@ struct clsa_measurement_set {
  * most after 0.3 to 0.5 s. */
 #define CLSA_SETTLE_NS UINT64_C(400000000)
 
-/* What is read once beside what is read often: so often, and an eighth of the last cache; a quarter of that once. */
+/* What is read once beside what is read often: so often, and a quarter as much once. */
 #define CLSA_OFTEN_TIMES 8u
-#define CLSA_OFTEN_PART 8u
 #define CLSA_ONCE_PART 4u
 
 struct clsa_measure_options {

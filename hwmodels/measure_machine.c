@@ -88,7 +88,7 @@ static double told(const struct writing *w, const char *what, double fallback)
 /* Powers by which what streams from memory follows looks: fitted on two cores of Emerald Rapids. */
 #define GOLDEN_COVE_FAR 1.1
 /* How their last cache keeps what is read once beside what is read often, where that was not measured. */
-#define GOLDEN_COVE_CHURN 0.65
+#define GOLDEN_COVE_CHURN 0.6
 
 /* Its prefetch follows streams otherwise than others' does, and its looks scatter less. */
 static void put_golden_cove(struct writing *w)
@@ -335,40 +335,50 @@ static void put_foreign(struct writing *w, double memory_gbps)
                "measured: what a footprint inside the last cache loses while it lies idle");
 }
 
-/* What is hardly faster than memory alone was pushed out, and nothing says by how much more than needed. */
-#define BARELY 1.03
+/* How far what was read once beside what was read often is from what the curve of streams says, by that churn: squares of
+ * logarithms. */
+static double churn_error(const struct writing *w, const struct clsa_machine *m)
+{
+    double sum = 0;
+    for (size_t i = 0; i < w->set->n_rows; i++) {
+        const struct clsa_measured *once = &w->set->rows[i];
+        if (strcmp(once->what, "once") != 0 || once->value <= 0)
+            continue;
+        const double bytes = (double)once->footprint_bytes, often = bytes * CLSA_ONCE_PART;
+        const double traffic = bytes + CLSA_OFTEN_TIMES * often;
+        struct clsa_cpu_place at;
+        clsa_cpu_place_find(m, often, 0, 1, &at);
+        const double seconds = bytes / (once->value * 1e9) + CLSA_OFTEN_TIMES * often * at.read;
+        clsa_cpu_place_find(m, clsa_cpu_churned(m, bytes + often, traffic), seconds, 1, &at);
+        const double error = log(1 / at.read / (once->value * 1e9));
+        sum += error * error;
+    }
+    return sum;
+}
 
-/* How much of what one thread reads again and again pushes out what it reads once meanwhile: as much as makes the curve of
- * streams say what the latter was read with; where that is gone, the middle between the least that does it and all. */
+#define CHURN_STEPS 100
+
+/* How much of what one thread reads again and again pushes out what it reads once meanwhile. */
 static void put_churn(struct writing *w)
 {
     struct clsa_machine m = with_streams(w);
-    const struct clsa_measured *once = clsa_measured_find(w->set, "once", 1, 0, 0, HUGE_PAGE);
-    if (!once && told(w, "golden_cove", 0) > 0)
-        put_number(w, "l3.churn", GOLDEN_COVE_CHURN, "-", "as on two cores of Emerald Rapids");
-    if (!once || m.curve_stream.n == 0)
+    double least = INFINITY, best = 0;
+    if (!clsa_measured_find(w->set, "once", 1, 0, 0, HUGE_PAGE)) {
+        if (told(w, "golden_cove", 0) > 0)
+            put_number(w, "l3.churn", GOLDEN_COVE_CHURN, "-", "as on two cores of Emerald Rapids");
         return;
-    const double bytes = (double)once->footprint_bytes, often = bytes * CLSA_ONCE_PART;
-    double low = 0, high = 1;
-    struct clsa_cpu_place at;
-    clsa_cpu_place_find(&m, often, 0, 1, &at);
-    const double seconds = bytes / (once->value * 1e9) + CLSA_OFTEN_TIMES * often * at.read;
-    clsa_cpu_place_find(&m, INFINITY, 0, 1, &at);
-    const double rate = fmax(once->value * 1e9, BARELY / at.read);
-    while (high - low > 1e-4) {
-        m.l3_churn = (low + high) / 2;
-        clsa_cpu_place_find(&m, clsa_cpu_churned(&m, bytes + often, bytes + CLSA_OFTEN_TIMES * often), seconds, 1, &at);
-        if (1 / at.read > rate)
-            low = m.l3_churn;
-        else
-            high = m.l3_churn;
     }
-    char source[160];
-    snprintf(source, sizeof source,
-             "measured: %.4g MiB read once beside %.4g MiB read %u times stream with %.4g GB/s", bytes / 0x1p20,
-             often / 0x1p20, CLSA_OFTEN_TIMES, once->value);
-    const double found = once->value * 1e9 > rate * (1 - 1e-9) ? (low + high) / 2 : (low + 1) / 2;
-    put_number(w, "l3.churn", low > 0 ? found : 0, "-", source);
+    if (m.curve_stream.n == 0)
+        return;
+    for (int i = 0; i <= CHURN_STEPS; i++) {
+        m.l3_churn = (double)i / CHURN_STEPS;
+        const double error = churn_error(w, &m);
+        if (error < least) {
+            least = error;
+            best = m.l3_churn;
+        }
+    }
+    put_number(w, "l3.churn", best, "-", "measured: what is read once beside what is read eight times");
 }
 
 /* The footprint of a thread at which half of a stream comes from memory. */

@@ -132,14 +132,14 @@ static double mean(const struct clsa_measured *rows, size_t n)
     return exp(sum / (double)n);
 }
 
-/* Figures that ask for what others do: that they leave idle data, and even threads; and what of the last cache they leave,
- * beyond what looks go through, which find the rest. */
+/* Figures that ask for what others do: that they leave idle data, and even threads; what of the last cache they leave,
+ * beyond what looks go through, which find the rest; and what cores hand over, which at times are one. */
 static bool of_others(const struct clsa_measured *m, double last_bytes)
 {
     if (strcmp(m->what, "read") == 0 || strcmp(m->what, "unsettled") == 0)
         return (double)m->footprint_bytes > clsa_probe_stream_bytes[CLSA_PROBE_STREAMS - 2] &&
                (double)m->footprint_bytes * m->threads <= 2 * last_bytes;
-    return strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0 || strcmp(m->what, "first") == 0;
+    return strcmp(m->what, "handed") == 0 || strcmp(m->what, "once") == 0 || strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0 || strcmp(m->what, "first") == 0;
 }
 
 void clsa_measurement_settle(struct clsa_measurement_set *set)

@@ -377,6 +377,12 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
     set_outcome(c, seconds, l1, l2, dram);
 }
 
+static double threads_of(const struct pricing *p)
+{
+    const double cores = p->r->machine->core_count;
+    return p->r->threads ? fmin(p->r->threads, cores) : cores;
+}
+
 /* What a stream of a CPU finds: the distance itself, which several levels judge. The pool may differ between ops of equal
  * shape (one plane, or all of them). What comes from beyond L2 is traffic of the last cache. */
 static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const struct clsa_operand *o,
@@ -384,8 +390,7 @@ static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const
 {
     struct clsa_cpu_stream *s = &c->call.streams[i];
     const struct clsa_machine *m = p->r->machine;
-    const double threads = p->r->threads ? fmin(p->r->threads, m->core_count) : m->core_count;
-    const double in_l2 = clsa_cpu_kept(found->reuse.distance / threads, m->l2_size, CLSA_CPU_EDGE_L2);
+    const double in_l2 = clsa_cpu_kept(found->reuse.distance / threads_of(p), m->l2_size, CLSA_CPU_EDGE_L2);
     p->stack.now.traffic += found->bytes * (1 - in_l2);
     s->bytes = found->bytes;
     s->distance = in_l2 > 0 ? found->reuse.distance
@@ -499,12 +504,14 @@ static int walk(struct pricing *p, struct clsa_prediction *out)
     return 0;
 }
 
-/* After a walk: where all that it touched fits into the last cache, that learns it; where it is twice as much, that has
- * not learnt the part of what comes from beyond L2 which never comes again. */
+/* After a walk: where all that it touched fits into the last caches of its threads, these learn it; where it is twice as
+ * much, they have not learnt the part of what comes from beyond L2 which never comes again. */
 static void learn(struct pricing *p)
 {
-    const double l3 = p->r->machine->l3_size, distinct = p->stack.total, traffic = p->stack.now.traffic;
-    if (p->r->machine->kind == CLSA_MACHINE_GPU)
+    const struct clsa_machine *m = p->r->machine;
+    const double distinct = p->stack.total, traffic = p->stack.now.traffic;
+    const double l3 = m->l3_size * (m->l3_cores > 0 ? ceil(threads_of(p) / m->l3_cores) : 1);
+    if (m->kind == CLSA_MACHINE_GPU)
         return;
     p->unsettled = l3 > 0 && traffic > 0 ? fmin(1, fmax(0, distinct / l3 - 1)) * fmin(1, distinct / traffic) : 0;
     for (size_t i = 0; i < p->n_classes; i++)
