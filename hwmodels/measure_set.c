@@ -136,10 +136,17 @@ static double mean(const struct clsa_measured *rows, size_t n)
  * beyond what looks go through, which find the rest; and what cores hand over, which at times are one. */
 static bool of_others(const struct clsa_measured *m, double last_bytes)
 {
-    if (strcmp(m->what, "read") == 0 || strcmp(m->what, "unsettled") == 0)
-        return (double)m->footprint_bytes > clsa_probe_stream_bytes[CLSA_PROBE_STREAMS - 2] &&
-               (double)m->footprint_bytes * m->threads <= 2 * last_bytes;
-    return strcmp(m->what, "handed") == 0 || strcmp(m->what, "once") == 0 || strcmp(m->what, "again") == 0 || strcmp(m->what, "slowest") == 0 || strcmp(m->what, "first") == 0;
+    static const char *const always[] = {"again", "once", "slowest", "first", "handed"};
+    static const char *const around_caches[] = {"read", "unsettled", "gather", "fetch"};
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (strcmp(m->what, always[i]) == 0)
+            return true;
+    /* Streams name the footprint of one thread, gathers that of all. */
+    for (size_t i = 0; i < sizeof around_caches / sizeof *around_caches; i++)
+        if (strcmp(m->what, around_caches[i]) == 0)
+            return (double)m->footprint_bytes > clsa_probe_stream_bytes[CLSA_PROBE_STREAMS - 2] &&
+                   (double)m->footprint_bytes * (i < 2 ? m->threads : 1) <= 2 * last_bytes;
+    return false;
 }
 
 void clsa_measurement_settle(struct clsa_measurement_set *set)

@@ -235,7 +235,7 @@ START_TEST(rounds_settle)
         const char *what;
         uint64_t mib;
         bool others;
-    } kinds[] = {{"read", 1024, false}, {"again", 1024, true}, {"handed", 0, true}, {"read", 48, true}, {"read", 32, false}, {"read", 65, false}};
+    } kinds[] = {{"read", 1024, false}, {"again", 1024, true}, {"handed", 0, true}, {"fetch", 65, true}, {"fetch", 129, false}, {"read", 48, true}, {"read", 32, false}, {"read", 65, false}};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         struct clsa_measured five[5];
         for (int i = 0; i < 4; i++)
