@@ -55,7 +55,7 @@ double clsa_cpu_left(const struct clsa_machine *machine, double seconds)
 
 double clsa_cpu_churned(const struct clsa_machine *machine, double distance_bytes, double traffic_bytes)
 {
-    return distance_bytes + (machine->l3_churn > 0 ? machine->l3_churn * fmax(0, traffic_bytes - distance_bytes) : 0);
+    return distance_bytes + machine->l3_churn * fmax(0, traffic_bytes - distance_bytes);
 }
 
 /* Lines of entries a page table has for a pool, eight bytes an entry. */

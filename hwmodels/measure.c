@@ -93,9 +93,11 @@ static void measure_caches(struct clsa_bench *b, const struct clsa_area *huge)
             a = all ? apart(huge, bytes) : *huge;
             /* In halves: what all read, and what one does. */
             struct clsa_area other = {.base = all ? huge->base : apart(huge, bytes).base, .bytes = 2 * b->last_bytes};
-            if (bytes <= huge->bytes && !b->status && clsa_bench_settles(b, bytes) && other.bytes <= huge->bytes / 2)
+            if (bytes > huge->bytes || b->status)
+                continue;
+            if (clsa_bench_settles(b, bytes) && other.bytes <= huge->bytes / 2)
                 clsa_bench_unsettled(b, &a, &other, reads[i] << 10, threads);
-            if (bytes <= huge->bytes && !b->status)
+            if (!b->status)
                 clsa_bench_read(b, &a, reads[i] << 10, threads);
         }
     a = *huge;

@@ -21,10 +21,14 @@
  *   loaded      the same while all other threads stream from memory                unit "ns"
  *   read        streaming reads by `threads` over footprint_bytes each, plain or with lines asked
  *               for ahead, whichever is faster; who is fast reads more             unit "GB/s"
+ *   unsettled   the same in the first tenth of a second after all caches held other data, where that
+ *               makes a difference                                                 unit "GB/s"
+ *   once        streaming reads by one thread of footprint_bytes that it reads once while it reads
+ *               CLSA_ONCE_PART times as much CLSA_OFTEN_TIMES                      unit "GB/s"
  *   again       streaming reads by `threads` of what lay idle in the last cache for row_bytes us  unit "GB/s"
  *   handed      reads by one thread of what all others just wrote, footprint_bytes each  unit "GB/s"
  *   gather      rows of row_bytes at random places of footprint_bytes              unit "GB/s"
- *   fetch       the same, each row prefetched some rows ahead                      unit "GB/s"
+ *   fetch       the same, each row asked for into L2 some rows ahead               unit "GB/s"
  *   fma_f32     float32 multiply-adds in registers                                 unit "GFLOP/s"
  *   mixed       loads, widening and multiply-adds of bfloat16 rows with a vector, from L2; of one
  *               thread alone, and of the fastest of all                            unit "GFLOP/s"
@@ -35,8 +39,8 @@
  *   fork_join   one parallel region that hands over a small input and its results  unit "us"
  *   call        one call of a function that does nothing, not inlined              unit "ns"
  * or what the operating system says: size_l1, size_l2, size_l3, line, memory (unit "B"), ways_l1, ways_l2,
- * ways_l3, sharers_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit "-"); 0: not said; and
- * golden_cove (1: cores of that kind; unit "-"). */
+ * ways_l3, sharers_l3, tlb_entries, tlb_walkers (unit "-"), huge_pages (1: large blocks get them when they ask; unit
+ * "-"), golden_cove (1: cores of that kind; unit "-"); 0: not said. */
 struct clsa_measured {
     const char *what;
     uint32_t threads;

@@ -209,16 +209,6 @@ static void order(struct clsa_curve *c)
             c->value[i++] = mean[at];
 }
 
-static bool is_measured(const struct writing *w, const char *what, uint32_t threads, uint64_t footprint)
-{
-    for (size_t i = 0; i < w->set->n_rows; i++) {
-        const struct clsa_measured *m = &w->set->rows[i];
-        if (strcmp(m->what, what) == 0 && m->threads == threads && m->footprint_bytes == footprint)
-            return true;
-    }
-    return false;
-}
-
 /* A figure of some threads against the footprint, from a core's L2 on, those beyond `far_bytes` as one point. Times:
  * ns, or ns a byte of one thread. Unsettled streams are as others at footprints where it makes no difference. */
 static void collect(struct writing *w, const char *what, uint32_t threads, uint64_t page, bool rate,
@@ -234,7 +224,9 @@ static void collect(struct writing *w, const char *what, uint32_t threads, uint6
         if ((strcmp(m->what, what) && strcmp(m->what, usual)) || m->threads != threads || m->page_bytes != page ||
             bytes < least || bytes * threads >= far_bytes || c->n == CLSA_CURVE_POINTS - 1)
             continue;
-        if (unsettled && strcmp(m->what, what) && is_measured(w, what, threads, m->footprint_bytes))
+        const struct clsa_measured *own =
+            unsettled ? clsa_measured_find(w->set, what, threads, m->footprint_bytes, 0, 0) : NULL;
+        if (own && own != m && own->footprint_bytes == m->footprint_bytes)
             continue;
         const double value = rate ? threads / m->value : m->value;
         unsigned at = 0;

@@ -134,7 +134,9 @@ const struct clsa_command clsa_command_machine_measure = {
     .synopsis = "[-o HOST.csv] [--figures F.csv] [--name TEXT]",
     .summary = "measure this host's caches, memory and arithmetic and write it as a machine",
     .details = "Takes under a minute. Latency and bandwidth against footprint with small and huge pages,\n"
-               "gathers by row size, multiply-add peak, fork-join cost. Close other programs first.\n\n"
+               "gathers by row size, multiply-add peak, fork-join cost; streams before and after a large\n"
+               "last cache has learnt them (curve.unsettled), and how much of what is read again pushes out\n"
+               "what is read once (l3.churn). Close other programs first.\n\n"
                "clsa machine measure -o host.csv && clsa run --predict host.csv\n"
                "clsa machine measure --held-out held.csv -o host.csv\n"
                "clsa machine measure --from held.csv --against host.csv --gathers gathers.csv",

@@ -400,7 +400,7 @@ static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const
         s->pool_bytes = (double)p->r->step->tensors[o->tensor].bytes;
     keep_found(c, 4 * i, s->bytes);
     keep_found(c, 4 * i + 1, s->distance);
-    keep_found(c, 4 * i + 2, p->r->machine->l3_foreign > 0 ? s->age : 0);
+    keep_found(c, 4 * i + 2, m->l3_foreign > 0 ? s->age : 0);
     keep_found(c, 4 * i + 3, s->pool_bytes);
 }
 
@@ -511,9 +511,9 @@ static void learn(struct pricing *p)
     const struct clsa_machine *m = p->r->machine;
     const double distinct = p->stack.total, traffic = p->stack.now.traffic;
     const double l3 = m->l3_size * (m->l3_cores > 0 ? ceil(threads_of(p) / m->l3_cores) : 1);
-    if (m->kind == CLSA_MACHINE_GPU)
+    if (!m->curve_unsettled.n || distinct <= l3)
         return;
-    p->unsettled = l3 > 0 && traffic > 0 ? fmin(1, fmax(0, distinct / l3 - 1)) * fmin(1, distinct / traffic) : 0;
+    p->unsettled = fmin(1, distinct / l3 - 1) * fmin(1, distinct / traffic);
     for (size_t i = 0; i < p->n_classes; i++)
         p->classes[i].stale = true;
 }
