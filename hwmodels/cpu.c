@@ -245,21 +245,21 @@ double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, doub
 
 /* What walks cost a row beyond those in the measured rates. Rows one after another find the tables' lines in some
  * cache, but the first of a call's rows that needs one looks for it where its last use left it: calls at random places
- * meet each line once in so many, and what else goes by takes entries of the TLB as well. */
+ * meet each line once in so many, all threads together sooner, and what else goes by takes entries of the TLB as well. */
 static double walk_again(const struct clsa_machine *m, double pool_bytes, double row_bytes, double rows,
                          double row_seconds, const struct clsa_cpu_place *at)
 {
     const bool hosted = m->tlb_host_page > 0 && m->tlb_host_page < m->tlb_page;
     const double page = hosted ? m->tlb_host_page : m->tlb_page;
     const double lines = table_lines(m, pool_bytes, page), met = lines * (1 - exp(-rows / lines));
-    const double since = at->since * lines / met;
-    const double missed = fmax(0, 1 - m->tlb_entries * page / fmax(pool_bytes, since));
+    const double met_by_all = lines * (1 - exp(-rows * fmax(1, at->threads) / lines));
+    const double missed = fmax(0, 1 - m->tlb_entries * page / fmax(pool_bytes, at->since * lines / met));
     const double waits = met / rows * missed; /* of a row; none where rows come again and again */
     struct clsa_cpu_place near, far;
     if (waits <= 0)
         return 0;
     place_by_curves(m, lines * (row_bytes + m->l2_line), lines * row_seconds, 1, 0, &near);
-    place_by_curves(m, since, 0, 1, 0, &far);
+    place_by_curves(m, at->since * lines / met_by_all, 0, 1, 0, &far);
     return waits * fmax(0, far.latency - near.latency);
 }
 
@@ -447,9 +447,11 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
     /* Looks say what all threads get of memory together. Where that is less than usual, one of several that computes
      * beside its stream asks for less than its part, and waits for the root of the loss, as random rows do. */
     const double waits = used > 1 ? fmin(1, sqrt(m->dram_share)) : 1;
-    struct clsa_cpu_call cold_call = *call;
-    cold_call.demand = true;
-    cold_call.memory_efficiency = 1;
+    /* What nobody foresaw: rows that the kernel asks for all the same, and plain loads. */
+    struct clsa_cpu_call asked_for = *call, loaded;
+    asked_for.memory_efficiency = 1;
+    loaded = asked_for;
+    loaded.demand = true;
     /* Seconds of each core; and of the memory that all share, by the machine's figures or as curves and looks say. */
     double core = 0, cold = 0, dram = 0;
     for (unsigned i = 0; i < call->n_streams; i++) {
@@ -475,7 +477,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         }
         if (first > 0)
             cold += first / s->cold_row_bytes / used *
-                    clsa_cpu_row(m, &cold_call, s->cold_row_bytes, rows, &at, s->pool_bytes, walk);
+                    clsa_cpu_row(m, s->row_bytes > 0 ? &asked_for : &loaded, s->cold_row_bytes, rows, &at,
+                                 s->pool_bytes, walk);
         if (used < asked && (s->handed || parts > 1)) {
             /* Which threads get to work is up to chance: what other cores wrote, or worked on before in an L3 of
              * their own, comes over as if from memory; what an L3 of all has, from there. The last waits for it
@@ -506,7 +509,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
                                   call->exposed, AHEAD * fork);
     out->seconds = fmax(work + cold * even, dram) + m->call_cost +
                    (call->fixed_cycles + call->tail_cycles) / (m->core_clock_one * own) +
-                   handed_over(m, &cold_call, ceil(call->parts), call->part_bytes, used) + fork;
+                   handed_over(m, &loaded, ceil(call->parts), call->part_bytes, used) + fork;
 }
 
 double clsa_cpu_kept_found(double near, double idle, double memory)

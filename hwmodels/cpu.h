@@ -26,7 +26,7 @@ struct clsa_cpu_stream {
     double row_bytes;    /* 0: consecutive; else rows of so many bytes at random places */
     double pool_bytes;   /* what the rows lie in */
     /* The first bytes that each thread reads, which no prefetch foresaw: they come like random rows of so many
-     * bytes, before the arithmetic. */
+     * bytes, before the arithmetic; by plain loads, or as the call says where the stream is of random rows. */
     double cold_bytes, cold_row_bytes;
     bool handed;         /* written by all threads just before: who reads it alone has only his part near */
     double distance;     /* bytes that came in since the last use, its own too; INFINITY: never */

@@ -167,7 +167,6 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->apart = 1 - clsa_impl_get(impl, op, CLSA_IMPL_SIBLING);
     out->exposed = 1 - clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
-    out->row_cycles = clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
     if (op->kind == CLSA_OP_TOPK)
         out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
     if (is_attention(op) && !direct(op)) {
@@ -181,7 +180,8 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         /* Sums that a part leaves, for each query head a value row in float32; lines of all parts. */
         const double part_bytes = (double)op->heads * (double)op->value_dim * sizeof(float);
         const double lines = ceil(out->parts) * part_bytes / machine->l2_line;
-        const double joins = lines * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP);
+        const double joins = ceil(out->parts) * (double)op->heads * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_STEP) +
+                             lines * clsa_impl_get(impl, op, CLSA_IMPL_COMBINE_ISSUE);
         /* A part's queries are laid out, its maxima rise over its first blocks, and sums so far are scaled. */
         out->cycles += lines * clsa_impl_get(impl, op, CLSA_IMPL_EPILOGUE);
         if (rows > 1) {
@@ -205,17 +205,15 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
             s->cold_row_bytes = machine->l2_line;
             s->cold_bytes = START_BYTES;
         }
-        if (o->axis == CLSA_AXIS_KEYS && is_attention(op) && alone(step, op)) {
+        if ((o->axis == CLSA_AXIS_KEYS || o->axis == CLSA_AXIS_SELECTED) && is_attention(op) && alone(step, op)) {
             s->cold_row_bytes = run_bytes(op, o);
             s->cold_bytes = COLD_KEYS * s->cold_row_bytes;
+            if (direct(op))
+                out->cycles += s->bytes / machine->l2_line * clsa_impl_get(impl, op, CLSA_IMPL_STEP_CYCLES);
         }
         s->handed = op->kind == CLSA_OP_TOPK && !s->write;
         if (o->axis == CLSA_AXIS_SELECTED || o->axis == CLSA_AXIS_TABLE) {
             s->row_bytes = run_bytes(op, o);
-            if (is_attention(op) && alone(step, op)) {
-                s->cold_row_bytes = s->row_bytes;
-                s->cold_bytes = COLD_KEYS * s->row_bytes;
-            }
             s->pool_bytes = (double)step->tensors[o->tensor].bytes;
             if (i > 0 && behind(op, &op->operands[i - 1], o)) {
                 /* one row of K and V, met once */

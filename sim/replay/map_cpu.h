@@ -26,8 +26,10 @@
  *   passes             times over the data (top-k)
  *   pass_cycles        cycles a candidate of top-k, all rounds of narrowing down together; cycles to copy
  *                      K and V of one key and head to float32, where attention does that
- *   step_cycles        cycles of the loop around a random row
- *   combine_step       cycles to join one head of one split of decode attention
+ *   step_cycles        cycles a line of K and V where decode attention uses rows as they lie: asked for ahead,
+ *                      loaded, widened
+ *   combine_step       cycles to join one head of one split of decode attention,
+ *   combine_issue      and those of each line of its sums
  *   prologue           cycles of a call before its first work */
 void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
                   const struct clsa_machine *machine, const struct clsa_implementation *impl,

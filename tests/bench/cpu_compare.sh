@@ -2,7 +2,8 @@
 # Measured beside predicted on this host: decode steps of the embedded model and of a synthetic 0.6 B
 # model, at 8K and 64K tokens of context, dense and for each group size, on one and on all threads.
 #   cpu_compare.sh [OUT]      CLSA: the program (default ./clsa)     THREADS: default "1 all cores"
-#   MODELS, CONTEXTS: subsets     ROUNDS: how often each point is run (default 4)
+#   MODELS, CONTEXTS: subsets or others     KV: type of K and V (default: f32, bf16 of the synthetic model)
+#   ROUNDS: how often each point is run (default 4)
 #   NAME: title of the machine file
 #   PASSES: how often the host is measured in each round (default 2)
 #   LIMIT: seconds after which no further round starts (default: none)
@@ -39,7 +40,7 @@ add() { # file, to one of all rounds
 
 point() { # model kv_dtype options context groups threads steps
     # shellcheck disable=SC2086
-    $(pin "$6") "$clsa" run --model "$1" $3 --fill --prompt "$4" --group "$5" --threads "$6" --decode "$7" \
+    $(pin "$6") "$clsa" run --model "$1" $3 --kv-dtype "$2" --fill --prompt "$4" --group "$5" --threads "$6" --decode "$7" \
         --looks "$out/looks.csv" --quiet --format csv >"$out/one.tmp"
     # the step, and the ops above a hundredth of it
     awk -F, -v OFS=, -v threads="$6" -v kv="$2" -v round="$round" '
@@ -54,8 +55,8 @@ all_points() {
         for context in ${CONTEXTS:-8K 64K}; do
             for model in ${MODELS:-clsa-byte-5m clsa-0.6b}; do
                 case $model in
-                clsa-byte-5m) point "$model" f32 '' "$context" 0,1,4,8 "$t" 96 ;;
-                *) point "$model" bf16 '--synthetic --kv-dtype bf16' "$context" 0,1,4,16 "$t" 32 ;;
+                clsa-byte-5m) point "$model" "${KV:-f32}" '' "$context" 0,1,4,8 "$t" 96 ;;
+                *) point "$model" "${KV:-bf16}" --synthetic "$context" 0,1,4,16 "$t" 32 ;;
                 esac
             done
         done

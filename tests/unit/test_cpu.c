@@ -140,6 +140,25 @@ START_TEST(arithmetic_parts_and_forks)
 }
 END_TEST
 
+/* The first bytes that nobody foresaw are met by plain loads, but of rows at random places kernels know all. */
+START_TEST(first_rows_come_as_kernels_ask_for_them)
+{
+    struct clsa_machine m = machine_named("toy-cpu");
+    m.core_demand = m.core_inflight / 2;
+    struct clsa_cpu_call call = streaming(1e5, INFINITY);
+    struct clsa_cpu_stream *s = &call.streams[0];
+    s->cold_bytes = s->bytes;
+    s->cold_row_bytes = 64;
+    const double loads = seconds(&m, &call, 1);
+    s->row_bytes = 64;
+    const double asked_for = seconds(&m, &call, 1);
+    call.demand = true;
+    NEAR(seconds(&m, &call, 1), loads);
+    NEAR(asked_for - m.fork_join_one - m.call_cost, (loads - m.fork_join_one - m.call_cost) / 2);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
 /* One thread of the asked ones is slower than the others: who is fast takes more parts, but nobody takes over one that
  * was begun. */
 START_TEST(parts_wait_for_the_slow_thread)
@@ -407,11 +426,52 @@ START_TEST(parts_leave_lines_of_sums)
         clsa_map_cpu(&p.step, &op, &m, &p.impl, &twice);
         ck_assert(of_line > 0);
         NEAR(twice.cycles - once.cycles, lines * of_line);
-        NEAR(twice.tail_cycles, 2 * once.tail_cycles);
+        const double heads = ceil(once.parts) * op.heads, each = lines / heads;
+        const double of_head = clsa_impl_get(&p.impl, &op, CLSA_IMPL_COMBINE_STEP);
+        const double of_sums = clsa_impl_get(&p.impl, &op, CLSA_IMPL_COMBINE_ISSUE);
+        NEAR(once.tail_cycles, heads * (of_head + each * of_sums));
+        NEAR(twice.tail_cycles, heads * (of_head + 2 * each * of_sums));
         seen++;
     }
     ck_assert_uint_gt(seen, 0);
     plan_close(&p);
+    clsa_machine_destroy(&m);
+}
+END_TEST
+
+/* Rows that decode attention uses where they lie cost by the line, whoever selected them; rows that it copies first do
+ * not. */
+START_TEST(keys_cost_by_the_line_where_they_lie)
+{
+    static const unsigned dtypes[] = {CLSA_F32, CLSA_BF16};
+    struct clsa_machine m = machine_named("toy-cpu");
+    unsigned seen = 0;
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
+        for (uint32_t group = 0; group <= 4; group += 4) {
+            struct planned p;
+            plan_open(&p, "clsa-byte-5m", 5000, group, dtypes[d]);
+            for (size_t i = 0; i < p.step.n_ops; i++) {
+                struct clsa_op op = p.step.ops[i];
+                if (op.kind != CLSA_OP_ATTN_SPARSE && op.kind != CLSA_OP_ATTN_WINDOW && op.kind != CLSA_OP_ATTN_DENSE)
+                    continue;
+                const double keys = op.kind == CLSA_OP_ATTN_SPARSE ? op.topk : (double)clsa_op_keys(&p.step, &op, 0);
+                const double bytes = keys * op.kv_heads * (op.head_dim + op.value_dim) * (dtypes[d] == CLSA_F32 ? 4 : 2);
+                struct clsa_cpu_call without, with;
+                clsa_impl_put(&p.impl, op.kind, CLSA_IMPL_STEP_CYCLES, 0);
+                clsa_map_cpu(&p.step, &op, &m, &p.impl, &without);
+                clsa_impl_put(&p.impl, op.kind, CLSA_IMPL_STEP_CYCLES, 3);
+                clsa_map_cpu(&p.step, &op, &m, &p.impl, &with);
+                NEAR(with.cycles - without.cycles, 3 * bytes / m.l2_line);
+                op.head_dim++; /* no multiple of what registers hold */
+                clsa_map_cpu(&p.step, &op, &m, &p.impl, &with);
+                clsa_impl_put(&p.impl, op.kind, CLSA_IMPL_STEP_CYCLES, 0);
+                clsa_map_cpu(&p.step, &op, &m, &p.impl, &without);
+                ck_assert_double_eq(with.cycles, without.cycles);
+                seen++;
+            }
+            plan_close(&p);
+        }
+    ck_assert_uint_gt(seen, 0);
     clsa_machine_destroy(&m);
 }
 END_TEST
@@ -516,6 +576,7 @@ static Suite *suite(void)
     tcase_add_test(c, rows_wait_for_their_first_line_and_for_walks);
     tcase_add_test(c, walks_cost_where_their_tables_lie);
     tcase_add_test(c, arithmetic_parts_and_forks);
+    tcase_add_test(c, first_rows_come_as_kernels_ask_for_them);
     tcase_add_test(c, parts_wait_for_the_slow_thread);
     tcase_add_test(c, arithmetic_takes_turns_with_a_sibling);
     tcase_add_test(c, what_other_cores_have_comes_over);
@@ -526,6 +587,7 @@ static Suite *suite(void)
     tcase_add_test(c, parts_are_the_units_of_the_kernels);
     tcase_add_test(c, rows_of_keys_and_values_are_met_once);
     tcase_add_test(c, parts_leave_lines_of_sums);
+    tcase_add_test(c, keys_cost_by_the_line_where_they_lie);
     tcase_add_test(c, keys_read_again_push_out_weights);
     tcase_add_test(c, steps_that_fit_settle);
     tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, 4);

@@ -423,6 +423,19 @@ START_TEST(entries_wait_where_their_last_use_left_them)
         before = now;
     }
     ck_assert(before * m.tlb_walkers < 100e-9 * lines / 1e5);
+    /* what one of two threads read is near the other as well: lines that both meet come again as if one met twice as
+     * many, of which each waits for its own */
+    clsa_cpu_place_find(&m, 2 << 20, 0, 1, &at);
+    const double own = clsa_cpu_row(&m, &call, 64, INFINITY, &at, pool, 0);
+    for (double rows = 64; rows < 1e4; rows *= 8) {
+        const double twice = clsa_cpu_row(&m, &call, 64, 2 * rows, &at, pool, 0) - own;
+        at.threads = 2;
+        const double both = clsa_cpu_row(&m, &call, 64, rows, &at, pool, 0) - own;
+        at.threads = 1;
+        ck_assert(both > 0 && both < clsa_cpu_row(&m, &call, 64, rows, &at, pool, 0) - own);
+        WITHIN(both / twice, 2 * (1 - exp(-rows / lines)) / (1 - exp(-2 * rows / lines)), 1e-3);
+    }
+    clsa_cpu_place_find(&m, 256 << 20, 0, 1, &at);
     /* a TLB that reaches everything that goes by */
     m.tlb_entries = 1e9;
     NEAR(clsa_cpu_row(&m, &call, 64, 16, &at, pool, 0), steady);
