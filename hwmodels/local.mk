@@ -87,6 +87,7 @@ EXTRA_DIST += hwmodels/measured/README.md \
   hwmodels/measured/zen5x2_cpu_host.csv \
   hwmodels/measured/zen5x2_cpu_ops.csv \
   hwmodels/measured/zen5x2_cpu_steps.csv \
+  hwmodels/measured/emerald2_cpu_contexts.csv \
   hwmodels/measured/emerald2_cpu_figures.csv \
   hwmodels/measured/emerald2_cpu_gathers.csv \
   hwmodels/measured/emerald2_cpu_host.csv \
