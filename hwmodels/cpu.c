@@ -34,6 +34,11 @@ static double or_one(double value)
     return value > 0 ? value : 1;
 }
 
+double clsa_cpu_threads(const struct clsa_machine *machine, unsigned asked)
+{
+    return asked ? fmin(asked, machine->core_count) : machine->core_count;
+}
+
 double clsa_cpu_kept(double distance_bytes, double size_bytes, double edge)
 {
     if (size_bytes <= 0)
@@ -424,7 +429,7 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
                         unsigned threads, struct clsa_cpu_time *out)
 {
     const struct clsa_machine *m = machine;
-    const double asked = fmin(threads ? threads : m->core_count, m->core_count);
+    const double asked = clsa_cpu_threads(m, threads);
     const double unit = call->share > 0 ? fmin(call->share, ceil(call->parts / (2 * asked))) : 1;
     const double parts = call->parts / unit, used = fmax(1, fmin(asked, ceil(parts)));
     const double even = uneven(call, parts, used, 1);
@@ -558,7 +563,7 @@ void clsa_cpu_shares(const struct clsa_machine *machine, unsigned threads, const
                      struct clsa_cpu_share out[CLSA_CPU_SHARES])
 {
     struct clsa_machine m = *machine; /* borrows the strings */
-    const double n = fmin(threads ? threads : m.core_count, m.core_count);
+    const double n = clsa_cpu_threads(&m, threads);
     m.stream_share_8m = m.stream_share_16m = m.stream_share_32m = m.dram_share = m.fork_share = m.core_share = 1;
     const double mixed = n > 1 || m.vector_mixed_one <= 0 ? m.vector_mixed / m.core_count * n : m.vector_mixed_one;
     const double core = mixed > 0 ? probe->flops / mixed : 1, fork = fork_seconds(&m, n);

@@ -67,7 +67,10 @@ struct clsa_cpu_time {
     bool memory_bound;
 };
 
-/* Time of a call on `threads` threads (0: one a core), never more than parts. */
+/* Threads that work where so many were asked for (0: one a core): never more than cores. */
+double clsa_cpu_threads(const struct clsa_machine *machine, unsigned asked);
+
+/* Time of a call on `threads` threads (as asked for), never more than parts. */
 void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cpu_call *call,
                         unsigned threads, struct clsa_cpu_time *out);
 

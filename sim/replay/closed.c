@@ -377,12 +377,6 @@ static void time_gpu(const struct pricing *p, struct op_class *c)
     set_outcome(c, seconds, l1, l2, dram);
 }
 
-static double threads_of(const struct pricing *p)
-{
-    const double cores = p->r->machine->core_count;
-    return p->r->threads ? fmin(p->r->threads, cores) : cores;
-}
-
 /* What a stream of a CPU finds: the distance itself, which several levels judge. The pool may differ between ops of equal
  * shape (one plane, or all of them). What comes from beyond L2 is traffic of the last cache. */
 static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const struct clsa_operand *o,
@@ -390,7 +384,8 @@ static void keep_stream(struct pricing *p, struct op_class *c, unsigned i, const
 {
     struct clsa_cpu_stream *s = &c->call.streams[i];
     const struct clsa_machine *m = p->r->machine;
-    const double in_l2 = clsa_cpu_kept(found->reuse.distance / threads_of(p), m->l2_size, CLSA_CPU_EDGE_L2);
+    const double each = found->reuse.distance / clsa_cpu_threads(m, p->r->threads);
+    const double in_l2 = clsa_cpu_kept(each, m->l2_size, CLSA_CPU_EDGE_L2);
     p->stack.now.traffic += found->bytes * (1 - in_l2);
     s->bytes = found->bytes;
     s->distance = in_l2 > 0 ? found->reuse.distance
@@ -510,7 +505,7 @@ static void learn(struct pricing *p)
 {
     const struct clsa_machine *m = p->r->machine;
     const double distinct = p->stack.total, traffic = p->stack.now.traffic;
-    const double l3 = m->l3_size * (m->l3_cores > 0 ? ceil(threads_of(p) / m->l3_cores) : 1);
+    const double l3 = m->l3_size * (m->l3_cores > 0 ? ceil(clsa_cpu_threads(m, p->r->threads) / m->l3_cores) : 1);
     if (!m->curve_unsettled.n || distinct <= l3)
         return;
     p->unsettled = fmin(1, distinct / l3 - 1) * fmin(1, distinct / traffic);

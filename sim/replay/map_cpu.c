@@ -175,7 +175,8 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
         out->cycles += elements_of(step, op) / fmax(1, op->heads) * fmax(1, op->kv_heads) *
                        clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
     }
-    if (is_attention(op) && alone(step, op)) {
+    const bool parted = is_attention(op) && alone(step, op);
+    if (parted) {
         const double rows = (double)clsa_op_rows(step, op);
         /* Sums that a part leaves, for each query head a value row in float32; lines of all parts. */
         const double part_bytes = (double)op->heads * (double)op->value_dim * sizeof(float);
@@ -205,7 +206,7 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
             s->cold_row_bytes = machine->l2_line;
             s->cold_bytes = START_BYTES;
         }
-        if ((o->axis == CLSA_AXIS_KEYS || o->axis == CLSA_AXIS_SELECTED) && is_attention(op) && alone(step, op)) {
+        if (parted && (o->axis == CLSA_AXIS_KEYS || o->axis == CLSA_AXIS_SELECTED)) {
             s->cold_row_bytes = run_bytes(op, o);
             s->cold_bytes = COLD_KEYS * s->cold_row_bytes;
             if (direct(op))

@@ -419,6 +419,7 @@ START_TEST(parts_leave_lines_of_sums)
         if (op.kind != CLSA_OP_ATTN_SPARSE && op.kind != CLSA_OP_ATTN_WINDOW)
             continue;
         struct clsa_cpu_call once, twice;
+        clsa_impl_put(&p.impl, op.kind, CLSA_IMPL_COMBINE_STEP, 7);
         clsa_map_cpu(&p.step, &op, &m, &p.impl, &once);
         const double lines = ceil(once.parts) * op.heads * op.value_dim * 4.0 / m.l2_line;
         const double of_line = clsa_impl_get(&p.impl, &op, CLSA_IMPL_EPILOGUE);
