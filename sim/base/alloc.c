@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Memory from 2 MiB on is aligned for and asked in huge pages: rows gathered at random from it then stay
+/* Memory from 256 KiB on is whole huge pages and asked for as such: rows gathered at random from it then stay
  * within reach of the TLB, and streams lose nothing at page ends. */
 #define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_FROM HUGE_PAGE
+#define HUGE_FROM (HUGE_PAGE / 8)
 
 bool clsa_mul_size(size_t a, size_t b, size_t *out)
 {
@@ -118,6 +118,8 @@ void *clsa_aligned(size_t align, size_t count, size_t size)
     if (!clsa_mul_size(count, size, &bytes) || must_fail())
         return NULL;
     const bool huge = bytes >= HUGE_FROM;
+    if (huge && !clsa_add_size(bytes, -bytes % HUGE_PAGE, &bytes))
+        return NULL;
     if (posix_memalign(&p, huge && align < HUGE_PAGE ? HUGE_PAGE : align, bytes ? bytes : 1) != 0)
         return NULL;
 #ifdef MADV_HUGEPAGE

@@ -22,8 +22,8 @@ void *clsa_realloc(void *old, size_t count, size_t size);
  * *room says how many it has place for. Grows by half at least, so that one more again and again costs little. False
  * when out of memory; the array is then as it was. */
 bool clsa_grow(void *array, size_t *room, size_t wanted, size_t size);
-/* count * size bytes at an address divisible by `align` (a power of two); free() releases it. Large
- * blocks are advised to lie in huge pages. */
+/* count * size bytes at an address divisible by `align` (a power of two); free() releases it. Blocks
+ * from 256 KiB on are whole huge pages (2 MiB), advised to be such. */
 void *clsa_aligned(size_t align, size_t count, size_t size);
 char *clsa_strdup(const char *text);
 /* printf into fresh memory; NULL when out of memory. */

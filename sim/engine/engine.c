@@ -11,6 +11,7 @@
 #include "sim/model/plan.h"
 
 #define CHUNK_TOKENS 512u
+#define CACHE_ALIGN 64u
 
 void clsa_engine_defaults(const struct clsa_geometry *g, uint64_t capacity,
                           struct clsa_engine_options *out)
@@ -113,6 +114,22 @@ static int check_memory(const struct clsa_engine *e, struct clsa_err *err)
     return too_large(e, bytes, err);
 }
 
+/* Room for `bytes` in cache c, and in all window caches where it is one: they hold as many rows each. False when out of
+ * memory. */
+static bool cache_room(struct clsa_engine *e, uint32_t c, uint64_t bytes)
+{
+    const bool window = c < e->g->self_layers;
+    const uint32_t first = window ? 0 : c, n = window ? e->g->self_layers : 1;
+    const uint64_t each = window ? (bytes + CACHE_ALIGN - 1) / CACHE_ALIGN * CACHE_ALIGN : bytes;
+    free(e->caches[first].data);
+    char *block = clsa_aligned(CACHE_ALIGN, n, each);
+    for (uint32_t i = 0; i < n; i++) {
+        e->caches[first + i].data = block ? block + i * each : NULL;
+        e->caches[first + i].bytes = block ? bytes : 0;
+    }
+    return block != NULL;
+}
+
 /* Binds weights and caches of the policy in the options. */
 static int bind(struct clsa_engine *e, struct clsa_err *err)
 {
@@ -142,16 +159,8 @@ static int bind(struct clsa_engine *e, struct clsa_err *err)
         c = t->kind == CLSA_TENSOR_INDEX_KEYS ? e->g->self_layers
             : t->layer >= 0                   ? n++
                                               : e->g->self_layers + 1;
-        if (e->caches[c].bytes < t->bytes) {
-            free(e->caches[c].data);
-            e->caches[c].bytes = 0;
-            e->caches[c].data = clsa_aligned(64, t->bytes, 1);
-            if (!e->caches[c].data)
-                status = clsa_fail(err, CLSA_ENOMEM, "%s: out of memory for '%s'", e->g->name,
-                                   t->name);
-            else
-                e->caches[c].bytes = t->bytes;
-        }
+        if (e->caches[c].bytes < t->bytes && !cache_room(e, c, t->bytes))
+            status = clsa_fail(err, CLSA_ENOMEM, "%s: out of memory for '%s'", e->g->name, t->name);
         weights[i] = e->caches[c].data;
     }
     if (status == CLSA_OK) {
@@ -479,7 +488,8 @@ void clsa_engine_destroy(struct clsa_engine *e)
     if (!e)
         return;
     for (uint32_t i = 0; e->caches && i < e->n_caches; i++)
-        free(e->caches[i].data);
+        if (i == 0 || i >= e->g->self_layers) /* the first window cache begins the block of all */
+            free(e->caches[i].data);
     free(e->caches);
     free(e->past);
     free(e->weights);

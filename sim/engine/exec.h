@@ -13,8 +13,8 @@ struct clsa_engine {
     struct clsa_engine_options options; /* group and top_k as they are now */
     uint64_t *past;                     /* n_seqs lengths */
 
-    /* Memory of tensors: weights belong to the model; caches are allocated one by one; activations
-     * of a step lie in one block in the plan's order. */
+    /* Memory of tensors: weights belong to the model; window caches lie in one block, index keys and K/V in
+     * one each; activations of a step lie in one block in the plan's order. */
     const void **weights; /* by tensor index, for plans of the policy `bound_group` */
     uint32_t bound_group, n_bound;
     struct {
