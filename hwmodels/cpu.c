@@ -222,6 +222,23 @@ void clsa_cpu_place_find(const struct clsa_machine *machine, double distance_byt
     place_find(machine, distance_bytes, age_seconds, threads, 0, out);
 }
 
+/* The same for what one thread of `asked` works on, always the same: its L2 has met its part of what all did since. */
+static void place_alone(const struct clsa_machine *m, double distance_bytes, double age_seconds, double asked,
+                        double unsettled, struct clsa_cpu_place *out)
+{
+    struct clsa_cpu_place near;
+    const double own = distance_bytes / asked, kept = clsa_cpu_kept(own, m->l2_size, CLSA_CPU_EDGE_L2);
+    place_find(m, distance_bytes, age_seconds, 1, unsettled, out);
+    if (asked <= 1 || kept <= out->in_l2)
+        return;
+    place_find(m, fmin(own, (1 - CLSA_CPU_EDGE_L2) * m->l2_size), age_seconds, 1, unsettled, &near);
+    out->in_l2 += kept * (near.in_l2 - out->in_l2);
+    out->in_cache += kept * (near.in_cache - out->in_cache);
+    out->dram += kept * (near.dram - out->dram);
+    out->latency += kept * (near.latency - out->latency);
+    out->read += kept * (near.read - out->read);
+}
+
 double clsa_cpu_walk(const struct clsa_machine *machine, double pool_bytes, double row_bytes)
 {
     const struct clsa_machine *m = machine;
@@ -466,6 +483,8 @@ void clsa_cpu_call_time(const struct clsa_machine *machine, const struct clsa_cp
         struct clsa_cpu_place at;
         if (s->known)
             place_by_parts(m, s->in_l2, s->in_cache, clock, &at);
+        else if (parts <= 1)
+            place_alone(m, s->distance, s->age, asked, call->unsettled, &at);
         else
             place_find(m, s->distance, s->age, used, call->unsettled, &at);
         const double first = fmin(s->bytes, s->cold_bytes * used);

@@ -69,6 +69,8 @@ struct clsa_op;
       "part of the arithmetic that takes turns with another thread of the core")                   \
     X(ELEMENT_CYCLES, "element_cycles", CYCLES, 0, 0, 1e6, NULL,                                   \
       "arithmetic of one element on one thread (scores, histogram updates)")                       \
+    X(ROW_CYCLES, "row_cycles", CYCLES, 0, 0, 1e6, NULL,                                           \
+      "of a row that is worked on where it lies: its address, loops over it begun")                \
     X(CONFLICT_CYCLES, "conflict_cycles", CYCLES, 0, 0, 1e6, NULL,                                 \
       "serialised update of one shared counter")                                                   \
     X(PLAN, "plan", CYCLES, 0, 0, 1e7, NULL,                                                       \

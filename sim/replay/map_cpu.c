@@ -25,9 +25,11 @@ enum {
 /* Of its due a thread takes this part of a product at once. */
 #define FIRST_TAKEN 0.75
 
-/* Top-k samples first from this many scores on, if few of them are wanted (kernels/x86/topk.c). */
-#define TOPK_SAMPLES_FROM 16384.0
+/* kernels/x86/topk.c: room for candidates beside twice the wanted, the sample that many scores are judged by first, and
+ * what part of a pass over candidates its coarser bisection takes (timed by itself). */
 #define TOPK_BUFFER 4096.0
+#define TOPK_SAMPLE 4096.0
+#define TOPK_SAMPLE_PASS 0.4
 
 static double units_of_product(double m, double n)
 {
@@ -101,16 +103,31 @@ static double elements_of(const struct clsa_step *step, const struct clsa_op *op
     }
 }
 
-/* Scores that stay in the running for the k best and are looked at again and again: all that fit the
- * buffer, or after sampling (a quarter's worth of a pass over the sample) those above a threshold that is
- * meant to let somewhat more than k pass. */
-static double candidates_of(const struct clsa_step *step, const struct clsa_op *op)
+/* What the search for the k best of n scores works on: candidates of all its cuts together, and positions that cuts keep. */
+struct search {
+    double candidates, kept;
+};
+
+static struct search search_of(double n, double k)
 {
-    const double rows = (double)clsa_op_rows(step, op), k = (double)op->topk;
-    const double n = (double)clsa_op_keys_total(step, op) / fmax(1, rows);
-    if (n >= TOPK_SAMPLES_FROM && k <= n / 8)
-        return rows * (1.8 * k + TOPK_BUFFER / 4);
-    return rows * fmin(n, 2 * k + TOPK_BUFFER);
+    if (n >= 4 * TOPK_SAMPLE && k <= n / 8) {
+        /* Those stay that reach the score that four standard deviations more of a sample reach than should, or an eighth
+         * more at most. */
+        const double expected = k * TOPK_SAMPLE / n, reach = (expected + 4 * sqrt(expected) + 4) * 17 / 16;
+        return (struct search){reach * n / TOPK_SAMPLE + TOPK_SAMPLE_PASS * TOPK_SAMPLE, k};
+    }
+    /* All until the buffer is full, and then those above the k-th of the seen. */
+    const double room = fmin(n, 2 * k + TOPK_BUFFER);
+    struct search out = {room, k};
+    double seen = room, left = n - room;
+    while (left > 0) {
+        const double more = fmin(left, (room - k) * seen / k);
+        out.candidates += k + more * k / seen;
+        out.kept += k;
+        seen += more;
+        left -= more;
+    }
+    return out;
 }
 
 static bool is_attention(const struct clsa_op *op)
@@ -167,13 +184,19 @@ void clsa_map_cpu(const struct clsa_step *step, const struct clsa_op *op,
     out->apart = 1 - clsa_impl_get(impl, op, CLSA_IMPL_SIBLING);
     out->exposed = 1 - clsa_impl_get(impl, op, CLSA_IMPL_OVERLAP);
     out->fixed_cycles = clsa_impl_get(impl, op, CLSA_IMPL_PROLOGUE);
-    if (op->kind == CLSA_OP_TOPK)
-        out->cycles += candidates_of(step, op) * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
-    if (is_attention(op) && !direct(op)) {
-        /* Blocks of keys are copied first, then computed with: the one waits for the other. */
-        out->exposed = 1;
+    if (op->kind == CLSA_OP_TOPK) {
+        const double rows = fmax(1, (double)clsa_op_rows(step, op)), n = (double)clsa_op_keys_total(step, op) / rows;
+        const struct search search = search_of(n, fmin(n, fmax(1, (double)op->topk)));
+        out->cycles += rows * (search.candidates * clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES) +
+                               search.kept * clsa_impl_get(impl, op, CLSA_IMPL_EPILOGUE));
+    }
+    if (is_attention(op)) {
+        /* Blocks of keys that are copied first, and computed with then: the one waits for the other. */
+        const bool copied = !direct(op);
+        if (copied)
+            out->exposed = 1;
         out->cycles += elements_of(step, op) / fmax(1, op->heads) * fmax(1, op->kv_heads) *
-                       clsa_impl_get(impl, op, CLSA_IMPL_PASS_CYCLES);
+                       clsa_impl_get(impl, op, copied ? CLSA_IMPL_PASS_CYCLES : CLSA_IMPL_ROW_CYCLES);
     }
     const bool parted = is_attention(op) && alone(step, op);
     if (parted) {

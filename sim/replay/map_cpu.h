@@ -26,6 +26,8 @@
  *   passes             times over the data (top-k)
  *   pass_cycles        cycles a candidate of top-k, all rounds of narrowing down together; cycles to copy
  *                      K and V of one key and head to float32, where attention does that
+ *   epilogue           cycles of a position that a cut of top-k keeps; of a line of the sums of a part of decode attention
+ *   row_cycles         cycles a key and K/V head where attention uses rows as they lie: listed, loops begun
  *   step_cycles        cycles a line of K and V where decode attention uses rows as they lie: asked for ahead,
  *                      loaded, widened
  *   combine_step       cycles to join one head of one split of decode attention,

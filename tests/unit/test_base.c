@@ -227,6 +227,22 @@ START_TEST(keys_of_rows_follow_the_window)
 }
 END_TEST
 
+START_TEST(blocks_are_aligned_and_large_ones_whole_pages)
+{
+    static const size_t sizes[] = {0, 1, 4096, (256u << 10) - 1, 256u << 10, (2u << 20) + 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *p = clsa_aligned(64, sizes[i], 1);
+        const uintptr_t align = sizes[i] < 256u << 10 ? 64 : 2u << 20;
+        ck_assert_ptr_nonnull(p);
+        ck_assert_uint_eq((uintptr_t)p % align, 0);
+        memset(p, 1, sizes[i]);
+        free(p);
+    }
+    ck_assert_ptr_null(clsa_aligned(64, SIZE_MAX, 1));
+    ck_assert_ptr_null(clsa_aligned(64, SIZE_MAX / 2, 3));
+}
+END_TEST
+
 START_TEST(the_nth_allocation_can_fail)
 {
     clsa_alloc_fail_at(2);
@@ -258,6 +274,7 @@ static Suite *suite(void)
     tcase_add_test(t, messages_cannot_drive_a_terminal);
     tcase_add_test(t, random_numbers_are_the_same_everywhere);
     tcase_add_test(t, keys_of_rows_follow_the_window);
+    tcase_add_test(t, blocks_are_aligned_and_large_ones_whole_pages);
     tcase_add_test(t, the_nth_allocation_can_fail);
     suite_add_tcase(s, t);
     return s;
