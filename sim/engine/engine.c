@@ -120,7 +120,7 @@ static bool cache_room(struct clsa_engine *e, uint32_t c, uint64_t bytes)
 {
     const bool window = c < e->g->self_layers;
     const uint32_t first = window ? 0 : c, n = window ? e->g->self_layers : 1;
-    const uint64_t each = window ? (bytes + CACHE_ALIGN - 1) / CACHE_ALIGN * CACHE_ALIGN : bytes;
+    const uint64_t each = (bytes + CACHE_ALIGN - 1) / CACHE_ALIGN * CACHE_ALIGN;
     free(e->caches[first].data);
     char *block = clsa_aligned(CACHE_ALIGN, n, each);
     for (uint32_t i = 0; i < n; i++) {

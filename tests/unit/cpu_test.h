@@ -29,6 +29,14 @@ static inline struct clsa_machine machine_named(const char *name)
     return m;
 }
 
+/* Names of machines that differ in kind, for loops over them. */
+enum { MACHINE_KINDS = 4 };
+static inline const char *machine_of_kind(int i)
+{
+    static const char *const names[MACHINE_KINDS] = {"toy-cpu", "epyc-genoa", "xeon-spr", "grace"};
+    return names[i];
+}
+
 static inline double seconds(const struct clsa_machine *m, const struct clsa_cpu_call *call,
                              unsigned threads)
 {

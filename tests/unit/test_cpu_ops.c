@@ -10,8 +10,6 @@
 #include "sim/replay/closed.h"
 #include "sim/replay/map_cpu.h"
 
-static const char *const machines[] = {"toy-cpu", "epyc-genoa", "xeon-spr", "grace"};
-
 struct planned {
     struct clsa_geometry g;
     struct clsa_step step;
@@ -143,8 +141,8 @@ START_TEST(parts_leave_lines_of_sums)
 }
 END_TEST
 
-/* Rows that decode attention uses where they lie cost by the line and by the head, whoever selected them; rows that it copies first do
- * not. */
+/* Rows that decode attention uses where they lie cost by the line and by the head, whoever selected them; rows that it
+ * copies first do not. */
 START_TEST(keys_cost_by_the_line_where_they_lie)
 {
     static const unsigned dtypes[] = {CLSA_F32, CLSA_BF16};
@@ -183,23 +181,20 @@ START_TEST(keys_cost_by_the_line_where_they_lie)
 }
 END_TEST
 
-/* What kernels/x86/topk.c does, counted: candidates of all cuts, and positions kept. */
 static int falling(const void *a, const void *b)
 {
     const float x = *(const float *)a, y = *(const float *)b;
     return (x < y) - (x > y);
 }
 
-static float kth_of(const float *score, size_t n, size_t k)
+/* The k-th best; the best come to the front. */
+static float kth_of(float *score, size_t n, size_t k)
 {
-    float *sorted = malloc(n * sizeof *sorted), out;
-    memcpy(sorted, score, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, falling);
-    out = sorted[k - 1];
-    free(sorted);
-    return out;
+    qsort(score, n, sizeof *score, falling);
+    return score[k - 1];
 }
 
+/* What kernels/x86/topk.c does, counted: candidates of all cuts, and positions kept. */
 static void search_counted(const float *score, size_t n, size_t k, double *candidates, double *kept)
 {
     const size_t room = 2 * k + 4096, stride = (n - 16) / 255;
@@ -218,7 +213,6 @@ static void search_counted(const float *score, size_t n, size_t k, double *candi
     for (size_t i = 0; i < n; i++) {
         if (i % 512 == 0 && count + (n - i < 512 ? n - i : 512) > room) {
             threshold = kth_of(held, count, k);
-            qsort(held, count, sizeof *held, falling);
             *candidates += (double)count;
             *kept += (double)k;
             count = k;
@@ -293,7 +287,7 @@ static uint64_t step_ps(const char *machine, uint64_t context, uint32_t group, u
 
 START_TEST(steps_obey_context_groups_threads_and_neighbours)
 {
-    const char *machine = machines[_i];
+    const char *machine = machine_of_kind(_i);
     uint64_t before = 0;
     for (uint64_t context = 4096; context <= 131072; context *= 4) {
         const uint64_t dense = step_ps(machine, context, 0, 1, 0);
@@ -376,7 +370,7 @@ static Suite *suite(void)
     tcase_add_test(c, top_k_works_on_what_its_kernel_keeps);
     tcase_add_test(c, keys_read_again_push_out_weights);
     tcase_add_test(c, steps_that_fit_settle);
-    tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, 4);
+    tcase_add_loop_test(c, steps_obey_context_groups_threads_and_neighbours, 0, MACHINE_KINDS);
     suite_add_tcase(s, c);
     return s;
 }
